@@ -1,0 +1,26 @@
+"""HQTrack for VOT: joint multi-object video segmentation with mask refinement.
+
+The public names load on first use, so that `import tracker` (and the attach command) stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PUBLIC = {
+    "FrameResult": "tracker.pipeline",
+    "HQTracker": "tracker.pipeline",
+    "ConfigError": "tracker.config",
+    "preset": "tracker.config",
+    "CheckpointError": "tracker.checkpoints",
+    "FrameError": "tracker.frames",
+    "MaskError": "tracker.labels",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'tracker' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -1,0 +1,45 @@
+"""`python -m tracker COMMAND ...`: a table of commands; each one's module is imported when it is used.
+
+Every module named here has `main(argv: list[str]) -> int`, which parses its own arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+COMMANDS = {
+    "run": ("tracker.cli.run", "track objects in your own video or folder of frames"),
+    "serve": ("tracker.serve", "the resident TraX server (started by itself when needed)"),
+    "stop": ("tracker.cli.stop", "stop resident servers"),
+    "weights": ("tracker.cli.weights", "download and check the official weights"),
+    "demo": ("tracker.vot.demo", "make the demo data set in VOT format"),
+    "convert": ("tracker.vot.convert", "make a VOT data set of frames with indexed masks"),
+    "evaluate": ("tracker.vot.evaluate", "run the VOT toolkit and check what it leaves"),
+    "scores": ("tracker.vot.scores", "analyse results and print the table of scores"),
+    "submit": ("tracker.vot.submit", "pack and verify a challenge entry"),
+    "parity": ("tracker.cli.parity", "compare with recordings of the reference implementation"),
+    "train": ("tracker.training.trainer", "train VMOS by a recipe"),
+    "eval": ("tracker.bench.eval_vos", "J&F on videos with masks, beside two floors"),
+    "bench": ("tracker.bench.speed", "measure speed and memory"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: python -m tracker COMMAND [--help]\n")
+        for name, (_, text) in COMMANDS.items():
+            print(f"  {name:<10} {text}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        print(f"unknown command {arguments[0]!r}; commands: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
+    return importlib.import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

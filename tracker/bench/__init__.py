@@ -1,0 +1,1 @@
+"""Measuring: J&F on videos with masks, speed and memory."""

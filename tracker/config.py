@@ -1,0 +1,132 @@
+"""Settings of the tracker as frozen records, and the presets built from them.
+
+Nothing here touches the disk or imports torch. An unknown preset or an unknown key is an error
+that names it and lists what exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A preset, key or value that does not exist or makes no sense."""
+
+
+@dataclass(frozen=True)
+class FrameConfig:
+    """How a frame is brought to the size of the model (paper, section 2 of the public code).
+
+    Sizes are in pixels; None switches a limit off.
+    """
+
+    min_short_edge: int | None = 480
+    max_long_edge: int | None = 1040
+    stride: int = 16
+
+
+@dataclass(frozen=True)
+class ScaleConfig:
+    """One scale of the propagation: channels, and how many gated propagation layers it has.
+
+    A scale without layers only fuses the coarser scale with the encoder's features.
+    """
+
+    stride: int
+    channels: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class VmosConfig:
+    """The network: which encoder, the scales from coarse to fine, and the size of an identity group."""
+
+    encoder: str = "internimage-t"
+    scales: tuple[ScaleConfig, ...] = (
+        ScaleConfig(16, 256, 3),
+        ScaleConfig(8, 128, 1),
+        ScaleConfig(4, 64, 0),
+    )
+    decoder_channels: int = 128
+    objects_per_group: int = 10
+    window: int = 15
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """What is remembered. `interval` and `short_term_lag` are in frames, `capacity` counts frames.
+
+    Long-term: the reference frame for ever, plus the newest `capacity - 1` of the frames added
+    every `interval`. Short-term: the frame `short_term_lag` back.
+    """
+
+    capacity: int = 6
+    interval: int = 50
+    short_term_lag: int = 4
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """The mask refiner. `model` names the HQ-SAM size: vit_h, vit_l, vit_b, vit_tiny, or None: off.
+
+    A refined mask replaces the segmenter's when their IoU is at least `gate_iou` (0 to 1).
+    """
+
+    model: str | None = None
+    gate_iou: float = 0.1
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Everything that decides what the tracker answers."""
+
+    name: str
+    vmos: VmosConfig = field(default_factory=VmosConfig)
+    frame: FrameConfig = field(default_factory=FrameConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    refiner: RefinerConfig = field(default_factory=RefinerConfig)
+
+
+LITE_VMOS = VmosConfig(
+    encoder="efficientnet-lite0",
+    scales=(ScaleConfig(16, 128, 1), ScaleConfig(8, 64, 0), ScaleConfig(4, 32, 0)),
+    decoder_channels=64,
+)
+
+PRESETS: Mapping[str, TrackerConfig] = {
+    "hqtrack": TrackerConfig(name="hqtrack", refiner=RefinerConfig(model="vit_h")),
+    "hqtrack-lite": TrackerConfig(name="hqtrack-lite", vmos=LITE_VMOS),
+}
+
+
+def preset(name: str, **overrides: Any) -> TrackerConfig:
+    """The preset `name`, with single settings replaced.
+
+    A key is `section__setting`, for instance `memory__interval=25` or `refiner__gate_iou=0.6`.
+    Raises ConfigError for an unknown preset or key.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}")
+    config = PRESETS[name]
+    for key, value in overrides.items():
+        section_name, _, setting = key.partition("__")
+        section = getattr(config, section_name, None)
+        names = [f.name for f in dataclasses.fields(section)] if _is_section(section) else []
+        if setting not in names:
+            known = [
+                f"{s.name}__{f.name}"
+                for s in dataclasses.fields(config)
+                if _is_section(getattr(config, s.name))
+                for f in dataclasses.fields(getattr(config, s.name))
+            ]
+            raise ConfigError(f"unknown setting {key!r}; the settings are {', '.join(known)}")
+        changed = dataclasses.replace(section, **{setting: value})
+        config = dataclasses.replace(config, **{section_name: changed})
+    return config
+
+
+def _is_section(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)

@@ -1,0 +1,1 @@
+"""HQ-SAM as a mask refiner: one image encoding, all boxes in one decoder call."""

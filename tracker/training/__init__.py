@@ -1,0 +1,1 @@
+"""Training of VMOS: data, augmentation, losses, rollout, trainer."""

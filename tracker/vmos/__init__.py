@@ -1,0 +1,1 @@
+"""The network, its memory, and the session that tracks with it."""

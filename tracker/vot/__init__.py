@@ -1,0 +1,1 @@
+"""The VOT toolkit side: data sets, evaluation, scores, challenge entries."""
