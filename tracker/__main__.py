@@ -1,4 +1,4 @@
-"""`python -m tracker COMMAND ...`: a table of commands; each one's module is imported when it is used.
+"""`python -m tracker COMMAND ...`: a table of commands, each imported when it is used.
 
 Every module named here has `main(argv: list[str]) -> int`, which parses its own arguments.
 """

@@ -42,7 +42,7 @@ class ScaleConfig:
 
 @dataclass(frozen=True)
 class VmosConfig:
-    """The network: which encoder, the scales from coarse to fine, and the size of an identity group."""
+    """The network: encoder, scales from coarse to fine, size of an identity group."""
 
     encoder: str = "internimage-t"
     scales: tuple[ScaleConfig, ...] = (

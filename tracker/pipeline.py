@@ -11,7 +11,7 @@ import numpy as np
 class FrameResult:
     """The answer for one frame.
 
-    labels: [H, W] uint8 (uint16 above 255 objects), 0 background, object k (1..N) in order of arrival.
+    labels: [H, W] uint8 (uint16 above 255 objects), 0 background, objects 1..N in order of arrival.
     confidence: [N] float32 in 0..1, mean probability of the object over its mask, 0 when absent.
     refined: [N] bool, whether the refiner's mask was taken.
     """
