@@ -1,0 +1,59 @@
+"""From a frame to the network's input: sizes, resizing, normalising; labels go the same way.
+
+Source: the public code's test-time transform. Frames are [H, W, 3] uint8 RGB.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from tracker.config import FrameConfig
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def model_size(height: int, width: int, config: FrameConfig) -> tuple[int, int]:
+    """Height and width of the network's input for a frame of this size, in pixels.
+
+    The short edge is scaled up to `min_short_edge`, then the long edge down to `max_long_edge`;
+    sides are cut to whole pixels after each step, and last become multiples of the stride plus 1.
+    """
+    scale = 1.0
+    if config.min_short_edge is not None and min(height, width) < config.min_short_edge:
+        scale = config.min_short_edge / min(height, width)
+    tall, wide = int(height * scale), int(width * scale)
+    if config.max_long_edge is not None and max(tall, wide) > config.max_long_edge:
+        scale = config.max_long_edge / max(tall, wide)
+        tall, wide = int(tall * scale), int(wide * scale)
+    stride = config.stride
+    return (
+        max(1, round((tall - 1) / stride)) * stride + 1,
+        max(1, round((wide - 1) / stride)) * stride + 1,
+    )
+
+
+def to_model_input(image: np.ndarray, config: FrameConfig) -> Tensor:
+    """[H, W, 3] uint8 RGB -> [1, 3, h, w] float32: bicubic in uint8, then ImageNet normalised."""
+    height, width = model_size(*image.shape[:2], config)
+    if image.shape[:2] != (height, width):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    return normalise(torch.from_numpy(np.ascontiguousarray(image))[None])
+
+
+def normalise(images: Tensor) -> Tensor:
+    """[B, H, W, 3] uint8 RGB -> [B, 3, H, W] float32, ImageNet mean and deviation."""
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device)
+    std = torch.tensor(IMAGENET_STD, device=images.device)
+    scaled = images.to(torch.float32) / 255
+    return ((scaled - mean) / std).permute(0, 3, 1, 2)
+
+
+def labels_to_model(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Label map [H, W] at the network's input size (h, w), by nearest neighbour."""
+    if labels.shape == size:
+        return labels
+    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)

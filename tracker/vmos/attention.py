@@ -1,0 +1,96 @@
+"""Attention over memories: the whole long-term bank, or a window around the same place.
+
+Both are one-headed and bounded in memory: neither builds a matrix of all positions by all
+positions. Source: gated propagation, DeAOT (Yang and Yang, NeurIPS 2022).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SCORES_AT_ONCE = 1 << 24
+"""Most attention scores held at a time by `global_attention` (64 MiB in float32)."""
+
+TILE = 8
+"""Side of the query tiles of `local_attention`, in positions."""
+
+
+def global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Softmax attention of every query over every key.
+
+    query [B, N, D], key [B, M, D], value [B, M, V]; returns [B, N, V]. The queries are divided
+    by sqrt(D).
+    """
+    scaled = query / math.sqrt(query.shape[-1])
+    chunk = max(1, SCORES_AT_ONCE // (key.shape[0] * key.shape[1]))
+    transposed = key.transpose(1, 2)
+    parts = [torch.softmax(part @ transposed, dim=-1) @ value for part in scaled.split(chunk, 1)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def local_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, grid: tuple[int, int], window: int
+) -> Tensor:
+    """Softmax attention of every query over the window x window keys around its own place.
+
+    query, key [B, H*W, D], value [B, H*W, V], grid (H, W); bias [B, H*W, window * window] is
+    added to the scores, row-major over the offsets from the top left. Keys outside the grid get
+    no weight. Returns [B, H*W, V]. The queries are divided by sqrt(D).
+
+    Works on tiles of TILE x TILE queries, each against the (TILE + window - 1) squared keys that
+    any of them can see.
+    """
+    height, width = grid
+    halo = TILE + window - 1
+    queries = _tiles(query / math.sqrt(query.shape[-1]), grid, 0)
+    keys = _tiles(key, grid, window // 2)
+    values = _tiles(value, grid, window // 2)
+    biases = _tiles(bias, grid, 0)
+
+    offset, seen = _window_in_halo(window, query.device)
+    inside = _tiles(query.new_ones(1, height * width, 1), grid, window // 2).squeeze(-1) > 0
+    inside = inside.repeat(query.shape[0], 1)
+    allowed = seen & inside[:, None, :]
+    scores = queries @ keys.transpose(1, 2)
+    scores = scores + biases.gather(2, offset.expand(len(biases), -1, -1))
+    # A query of the padding around the grid may see no key at all: it gets even weights.
+    scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+    tiles = torch.softmax(scores, dim=-1) @ values
+
+    rows, columns = math.ceil(height / TILE), math.ceil(width / TILE)
+    image = tiles.view(query.shape[0], rows, columns, TILE, TILE, -1).transpose(2, 3)
+    image = image.reshape(query.shape[0], rows * TILE, columns * TILE, -1)
+    assert halo * halo == keys.shape[1]
+    return image[:, :height, :width].reshape(query.shape[0], height * width, -1)
+
+
+def _tiles(tokens: Tensor, grid: tuple[int, int], margin: int) -> Tensor:
+    """[B, H*W, C] -> [B * tiles, side * side, C]: TILE-spaced squares grown by `margin`."""
+    batch, _, channels = tokens.shape
+    height, width = grid
+    side = TILE + 2 * margin
+    image = tokens.view(batch, height, width, channels)
+    below, right = -height % TILE + margin, -width % TILE + margin
+    image = F.pad(image, (0, 0, margin, right, margin, below))
+    squares = image.unfold(1, side, TILE).unfold(2, side, TILE)
+    return squares.permute(0, 1, 2, 4, 5, 3).reshape(-1, side * side, channels)
+
+
+@functools.lru_cache(maxsize=8)
+def _window_in_halo(window: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For each query of a tile and key of its halo: the offset's number, and whether it is seen.
+
+    Both [TILE * TILE, halo * halo]: int64 (0 where it is not seen) and bool.
+    """
+    halo = TILE + window - 1
+    places = torch.arange(halo, device=device)[None, :] - torch.arange(TILE, device=device)[:, None]
+    seen = (places >= 0) & (places < window)
+    both = seen[:, None, :, None] & seen[None, :, None, :]
+    number = places[:, None, :, None] * window + places[None, :, None, :]
+    shape = (TILE * TILE, halo * halo)
+    return number.where(both, 0).reshape(shape), both.reshape(shape)

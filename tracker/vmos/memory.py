@@ -1,0 +1,134 @@
+"""What a session remembers of past frames: plain objects, no weights.
+
+A LayerMemory is one propagation layer's view of one frame (or of several, side by side). The
+long-term memory of a group of objects keeps the frames in which objects were given and the newest
+others; the short-term memory is the frame a few steps back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """Keys [B, M, D], visual values [B, M, V] and identity values [B, M, V] of M positions.
+
+    `grid` is (height, width) when the positions are those of one frame, row by row; None for
+    several frames side by side.
+    """
+
+    key: Tensor
+    value: Tensor
+    identity_value: Tensor
+    grid: Grid | None = None
+
+    def resized(self, grid: Grid) -> LayerMemory:
+        """The same frame on another grid (bilinear), for a video whose frame size changes."""
+        if self.grid == grid:
+            return self
+        maps = (_resize(m, self.grid, grid) for m in (self.key, self.value, self.identity_value))
+        return LayerMemory(*maps, grid=grid)
+
+
+FrameMemory = tuple[LayerMemory, ...]
+"""One frame as all propagation layers see it, coarse scale first."""
+
+
+def side_by_side(frames: Sequence[FrameMemory]) -> FrameMemory:
+    """Several frames as one memory, position after position."""
+    if len(frames) == 1:
+        return frames[0]
+    return tuple(
+        LayerMemory(
+            torch.cat([m.key for m in layer], dim=1),
+            torch.cat([m.value for m in layer], dim=1),
+            torch.cat([m.identity_value for m in layer], dim=1),
+        )
+        for layer in zip(*frames, strict=True)
+    )
+
+
+class LongTermMemory:
+    """Keeps every reference frame, and the newest `capacity - 1` of the frames offered in between.
+
+    A frame is taken when at least `interval` frames have passed since the last one taken. With
+    one reference frame it never holds more than `capacity` frames. References are the frames in
+    which objects were given: at most one per object of a group.
+    """
+
+    def __init__(self, capacity: int, interval: int) -> None:
+        self._newest: deque[tuple[int, FrameMemory]] = deque(maxlen=capacity - 1)
+        self._references: list[tuple[int, FrameMemory]] = []
+        self._interval = interval
+        self._last = 0
+        self._bank: FrameMemory | None = None
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Numbers of the frames held: the newest first, then the references, newest first."""
+        return tuple(number for number, _ in self._entries())
+
+    @property
+    def bank(self) -> FrameMemory:
+        """All frames side by side, in the order of `frames`."""
+        if self._bank is None:
+            self._bank = side_by_side([memory for _, memory in self._entries()])
+        return self._bank
+
+    def add_reference(self, number: int, memory: FrameMemory) -> None:
+        """Keep this frame for ever."""
+        self._references.append((number, memory))
+        self._taken(number)
+
+    def offer(self, number: int, memory: FrameMemory) -> None:
+        """Take this frame if it is due; the oldest that is no reference makes room."""
+        if number - self._last >= self._interval:
+            self._newest.append((number, memory))
+            self._taken(number)
+
+    def _taken(self, number: int) -> None:
+        self._last = number
+        self._bank = None
+
+    def _entries(self) -> list[tuple[int, FrameMemory]]:
+        return [*reversed(self._newest), *reversed(self._references)]
+
+
+class ShortTermMemory:
+    """The frame `lag` steps back; before there is one, the oldest since the last reference."""
+
+    def __init__(self, lag: int) -> None:
+        self._recent: deque[tuple[int, FrameMemory]] = deque(maxlen=lag)
+
+    @property
+    def frame(self) -> int:
+        """Number of the frame in use."""
+        return self._recent[0][0]
+
+    def at(self, grids: Sequence[Grid]) -> FrameMemory:
+        """The frame in use, each layer on its grid."""
+        return tuple(m.resized(g) for m, g in zip(self._recent[0][1], grids, strict=True))
+
+    def restart(self, number: int, memory: FrameMemory) -> None:
+        """Forget all but this frame."""
+        self._recent.clear()
+        self._recent.append((number, memory))
+
+    def push(self, number: int, memory: FrameMemory) -> None:
+        """Add the newest frame; the oldest beyond `lag` is forgotten."""
+        self._recent.append((number, memory))
+
+
+def _resize(tokens: Tensor, grid: Grid, target: Grid) -> Tensor:
+    image = tokens.transpose(1, 2).unflatten(2, grid)
+    image = F.interpolate(image, target, mode="bilinear", align_corners=True)
+    return image.flatten(2).transpose(1, 2)

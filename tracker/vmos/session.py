@@ -1,0 +1,236 @@
+"""VmosSession: one video being segmented. The model is shared; everything that changes is here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tracker.config import MemoryConfig, TrackerConfig
+from tracker.labels import label_dtype
+from tracker.preprocess import labels_to_model, to_model_input
+from tracker.vmos.memory import LongTermMemory, ShortTermMemory
+from tracker.vmos.model import ImageFeatures, VmosModel
+from tracker.vmos.propagation import Trace
+
+PROBABILITY_FLOOR = 1e-5
+"""Merged probabilities of several groups are kept this far from 0 and 1 (public code)."""
+
+
+@dataclass(frozen=True)
+class VmosFrame:
+    """Labels [H, W] uint8 (uint16 above 255 objects) and confidence [N] float32 in 0..1.
+
+    The confidence is the mean probability of an object over its pixels, 0 where it has none.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+
+
+@dataclass(frozen=True)
+class EncodedFrame:
+    """An encoded frame, its size in pixels, and the size of the network's input, (height, width)."""
+
+    features: ImageFeatures
+    size: tuple[int, int]
+    input_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A segmented frame that is not yet remembered: per group, logits and traces.
+
+    Logits are [1, 1 + objects, H/4, W/4], background first.
+    """
+
+    frame: EncodedFrame
+    group_logits: tuple[Tensor, ...]
+    traces: tuple[tuple[Trace, ...], ...]
+
+    @property
+    def logits(self) -> Tensor:
+        """[1 + N, H/4, W/4]: all groups merged, at the network's output size."""
+        return merge_groups(self.group_logits)[0]
+
+    def decide(self) -> VmosFrame:
+        """The label with the largest logit at every pixel of the frame."""
+        enlarged = [
+            F.interpolate(logits, self.frame.size, mode="bilinear", align_corners=True)
+            for logits in self.group_logits
+        ]
+        logits = merge_groups(enlarged)[0]
+        best, labels = logits.max(dim=0)
+        probability = torch.exp(best - torch.logsumexp(logits, dim=0))
+        areas = torch.bincount(labels.flatten(), minlength=len(logits))
+        sums = torch.bincount(labels.flatten(), probability.flatten(), minlength=len(logits))
+        confidence = (sums / areas.clamp(min=1))[1:]
+        dtype = label_dtype(len(logits) - 1)
+        return VmosFrame(
+            labels.cpu().numpy().astype(dtype), confidence.cpu().numpy().astype(np.float32)
+        )
+
+
+class ObjectGroup:
+    """Up to ten objects that are propagated together, with their memories.
+
+    `objects` are labels of the video; inside the group they are numbered 1, 2, ... in this order.
+    """
+
+    def __init__(self, memory: MemoryConfig) -> None:
+        self.objects: list[int] = []
+        self.long_term = LongTermMemory(memory.capacity, memory.interval)
+        self.short_term = ShortTermMemory(memory.short_term_lag)
+
+    def shares(self, labels: Tensor, identities: int) -> Tensor:
+        """Label map [H, W] -> one-hot [1, identities, H, W]; other groups count as background."""
+        own = torch.arange(identities, device=labels.device)
+        own[1 : len(self.objects) + 1] = torch.tensor(self.objects, device=labels.device)
+        own[len(self.objects) + 1 :] = -1
+        one_hot = labels[None] == own[:, None, None]
+        one_hot[0] = ~one_hot[1:].any(dim=0)
+        return one_hot[None].to(torch.float32)
+
+
+class VmosSession:
+    """Tracks any number of objects through one video, frame by frame.
+
+    `start` once, then `step` or `step_and_add` per frame; frames are [H, W, 3] uint8 RGB and may
+    change their size. Objects are labelled 1, 2, ... in the order they were given, for ever.
+    Memory is bounded by the settings, whatever the length of the video.
+    """
+
+    def __init__(self, model: VmosModel, config: TrackerConfig, device: torch.device | str) -> None:
+        self._model = model
+        self._config = config
+        self._device = torch.device(device)
+        self._groups: list[ObjectGroup] = []
+        self._number = 0
+
+    @property
+    def count(self) -> int:
+        """How many objects have been given."""
+        return sum(len(group.objects) for group in self._groups)
+
+    @property
+    def memory_frames(self) -> tuple[tuple[int, ...], int]:
+        """Frames held by the first group: long-term (in the bank's order), and the short-term one."""
+        group = self._groups[0]
+        return group.long_term.frames, group.short_term.frame
+
+    @torch.inference_mode()
+    def start(self, image: np.ndarray, labels: np.ndarray, count: int) -> VmosFrame:
+        """Begin a video: its first frame, and its objects as label map [H, W] with ids 1..count."""
+        self._groups, self._number = [], 0
+        self._introduce(self._encode(image), labels, count)
+        return VmosFrame(labels, _given(labels, count))
+
+    @torch.inference_mode()
+    def step(self, image: np.ndarray) -> VmosFrame:
+        """Segment the next frame and remember it."""
+        prediction = self.predict(image)
+        decided = prediction.decide()
+        self.remember(prediction, decided.labels)
+        return decided
+
+    @torch.inference_mode()
+    def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> VmosFrame:
+        """Segment the next frame, in which `count` new objects start.
+
+        labels [H, W] numbers the new objects 1..count; where they lie, they win over old ones.
+        """
+        prediction = self.predict(image)
+        decided = prediction.decide()
+        old, total = self.count, self.count + count
+        merged = decided.labels.astype(label_dtype(total))
+        merged[labels > 0] = labels[labels > 0].astype(merged.dtype) + old
+        self._introduce(prediction.frame, merged, total)
+        given = _given(merged, total)
+        confidence = np.where(given[:old] > 0, decided.confidence, 0)
+        return VmosFrame(merged, np.concatenate([confidence, given[old:]]).astype(np.float32))
+
+    @torch.inference_mode()
+    def predict(self, image: np.ndarray) -> Prediction:
+        """Segment the next frame without remembering it: `remember` must follow."""
+        self._number += 1
+        frame = self._encode(image)
+        grids = self._grids(frame.features)
+        logits, traces = [], []
+        for group in self._groups:
+            propagated = self._model.propagate(
+                frame.features, group.long_term.bank, group.short_term.at(grids)
+            )
+            logits.append(self._model.decode(propagated)[:, : len(group.objects) + 1].float())
+            traces.append(propagated.traces)
+        return Prediction(frame, tuple(logits), tuple(traces))
+
+    @torch.inference_mode()
+    def remember(self, prediction: Prediction, labels: np.ndarray) -> None:
+        """Put the predicted frame into memory with these labels [H, W] of the frame's size."""
+        model_labels = self._model_labels(labels, prediction.frame.input_size)
+        for group, traces in zip(self._groups, prediction.traces, strict=True):
+            shares = group.shares(model_labels, self._identities)
+            embeddings = self._model.embed_identity(shares, prediction.frame.features)
+            memory = self._model.remember(traces, embeddings)
+            group.short_term.push(self._number, memory)
+            group.long_term.offer(self._number, memory)
+
+    def _introduce(self, frame: EncodedFrame, labels: np.ndarray, total: int) -> None:
+        """Give out identities to the objects beyond `count`, and make this frame a reference."""
+        per_group = self._config.vmos.objects_per_group
+        for label in range(self.count + 1, total + 1):
+            if not self._groups or len(self._groups[-1].objects) == per_group:
+                self._groups.append(ObjectGroup(self._config.memory))
+            self._groups[-1].objects.append(label)
+        model_labels = torch.from_numpy(labels_to_model(labels, frame.input_size).astype(np.int64))
+        for group in self._groups:
+            shares = group.shares(model_labels.to(self._device), self._identities)
+            embeddings = self._model.embed_identity(shares, frame.features)
+            memory = self._model.introduce(frame.features, embeddings)
+            group.short_term.restart(self._number, memory)
+            group.long_term.add_reference(self._number, memory)
+
+    def _encode(self, image: np.ndarray) -> EncodedFrame:
+        model_input = to_model_input(image, self._config.frame).to(self._device)
+        features = self._model.encode_image(model_input)
+        height, width = model_input.shape[2:]
+        return EncodedFrame(features, image.shape[:2], (height, width))
+
+    def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
+        tensor = torch.from_numpy(labels.astype(np.int32)).to(self._device)
+        return F.interpolate(tensor[None, None].float(), size, mode="nearest")[0, 0].long()
+
+    def _grids(self, features: ImageFeatures) -> list[tuple[int, int]]:
+        return [
+            (image.shape[2], image.shape[3])
+            for scale, image in zip(self._config.vmos.scales, features.maps, strict=True)
+            for _ in range(scale.layers)
+        ]
+
+    @property
+    def _identities(self) -> int:
+        return self._config.vmos.objects_per_group + 1
+
+
+def merge_groups(logits: Sequence[Tensor]) -> Tensor:
+    """Logits [1, 1 + n, H, W] of several groups -> [1, 1 + N, H, W], background first.
+
+    The background is the product of the groups' backgrounds; the result is the logit of the
+    probabilities (soft aggregation of the public code). One group's logits stay as they are.
+    """
+    if len(logits) == 1:
+        return logits[0]
+    shares = [torch.softmax(group, dim=1) for group in logits]
+    background = torch.stack([share[:, :1] for share in shares]).prod(dim=0)
+    merged = torch.cat([background, *(share[:, 1:] for share in shares)], dim=1)
+    return torch.logit(merged.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR))
+
+
+def _given(labels: np.ndarray, count: int) -> np.ndarray:
+    """Confidence of objects given by the user: 1 where they have pixels, else 0."""
+    present = np.bincount(labels.ravel(), minlength=count + 1)[1:] > 0
+    return present.astype(np.float32)
