@@ -57,7 +57,7 @@ def test_sixteen_bits_are_divided_by_257(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "rgb16.png"), colour[..., ::-1])
     np.testing.assert_array_equal(read_image(tmp_path / "rgb16.png")[0, :, 0], want)
     np.testing.assert_array_equal(check_frame(colour)[0, :, 0], want)
-    np.testing.assert_array_equal(check_frame((RGB.astype(np.uint16) * 257)), RGB)
+    np.testing.assert_array_equal(check_frame(RGB.astype(np.uint16) * 257), RGB)
 
 
 def test_alpha_is_dropped_not_blended(tmp_path: Path) -> None:
