@@ -1,0 +1,149 @@
+"""Masks, label maps, boxes, IoU, the gate and the merge: arrays in, arrays out, numpy only.
+
+A label map is [H, W] uint8 (uint16 above 255 objects): 0 is background, the ids 1..N are the
+objects in the order given. Masks are [N, H, W] bool, mask i belongs to id i + 1. Boxes are XYXY,
+inclusive pixels: a one-pixel object at (x, y) has the box (x, y, x, y).
+
+One rule for every overlap: the smaller object lies on top; of two equal ones, the first given.
+(The public code sums overlapping masks, so that objects 1 and 2 give object 3.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MAX_OBJECTS = np.iinfo(np.uint16).max
+
+
+class MaskError(ValueError):
+    """Masks that cannot be tracked, or that do not fit the frame or the label map."""
+
+
+def label_dtype(count: int) -> type[np.unsignedinteger]:
+    """The smallest dtype that holds the ids 0..count. MaskError above 65535 objects."""
+    if count > MAX_OBJECTS:
+        raise MaskError(f"{count} objects; at most {MAX_OBJECTS} can be told apart")
+    return np.uint8 if count <= np.iinfo(np.uint8).max else np.uint16
+
+
+def check_masks(masks: Sequence[np.ndarray] | np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The masks of new objects as one array [N, H, W] bool; nonzero values mean the object.
+
+    `shape` is (H, W) of the frame. Raises MaskError, naming the object by its place (from 1), for
+    no masks at all, a mask of another shape, and a mask without pixels.
+    """
+    if len(masks) == 0:
+        raise MaskError("no objects: give at least one mask")
+    label_dtype(len(masks))
+    checked = np.empty((len(masks), *shape), dtype=bool)
+    for place, mask in enumerate(masks, start=1):
+        mask = np.asarray(mask)
+        if mask.shape != tuple(shape):
+            raise MaskError(
+                f"the mask of object {place} has shape {mask.shape}, the frame is {tuple(shape)} "
+                "(height, width); give every mask at the size of its frame"
+            )
+        checked[place - 1] = mask != 0
+        if not checked[place - 1].any():
+            raise MaskError(
+                f"the mask of object {place} (shape {mask.shape}) is empty; "
+                "mark at least one pixel or leave the object out"
+            )
+    return checked
+
+
+def masks_to_labels(masks: np.ndarray) -> np.ndarray:
+    """Label map [H, W] of masks [N, H, W] bool; where masks overlap the smaller lies on top."""
+    masks = np.asarray(masks, dtype=bool)
+    return _paint(masks, masks.reshape(len(masks), -1).sum(axis=1))
+
+
+def labels_to_masks(labels: np.ndarray, count: int) -> np.ndarray:
+    """Masks [count, H, W] bool of a label map [H, W]; empty for an id without pixels."""
+    _check_ids(labels, count)
+    return labels[None] == np.arange(1, count + 1).astype(label_dtype(count))[:, None, None]
+
+
+def boxes(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The tight box of every object of a label map [H, W], in one pass over it.
+
+    Returns boxes [count, 4] int64, XYXY in inclusive pixels (zeros where absent), and
+    present [count] bool.
+    """
+    _check_ids(labels, count)
+    height, width = labels.shape
+    rows, columns = np.nonzero(labels)
+    ids = labels[rows, columns]
+    in_row = np.zeros((height, count + 1), dtype=bool)
+    in_column = np.zeros((width, count + 1), dtype=bool)
+    in_row[rows, ids] = True
+    in_column[columns, ids] = True
+    left, right = _first_and_last(in_column[:, 1:])
+    top, bottom = _first_and_last(in_row[:, 1:])
+    present = in_row[:, 1:].any(axis=0)
+    found = np.stack([left, top, right, bottom], axis=1)
+    return np.where(present[:, None], found, 0), present
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of masks [..., H, W] bool, pairwise: [...] float64.
+
+    Two empty masks share nothing: 0.
+    """
+    intersection = np.count_nonzero(a & b, axis=(-2, -1))
+    union = np.count_nonzero(a | b, axis=(-2, -1))
+    return intersection / np.maximum(union, 1)
+
+
+def gate(vmos_masks: np.ndarray, refined_masks: np.ndarray, threshold: float) -> np.ndarray:
+    """Which refined masks [N, H, W] replace the segmenter's: [N] bool.
+
+    Accepted at an IoU of at least `threshold` (public code: 0.1). An empty refined mask is never
+    accepted, whatever the threshold: refining must not make an object vanish.
+    """
+    not_empty = np.asarray(refined_masks, dtype=bool).any(axis=(-2, -1))
+    return (iou(vmos_masks, refined_masks) >= threshold) & not_empty
+
+
+def merge(labels: np.ndarray, refined_masks: np.ndarray, accepted: np.ndarray) -> np.ndarray:
+    """A new label map [H, W] in which accepted refined masks replace their objects.
+
+    labels: [H, W], the segmenter's; refined_masks: [N, H, W] bool, mask i for id i + 1;
+    accepted: [N] bool. Refined and kept masks meet by the one rule: the smaller lies on top.
+    (The public code writes an index into the labels present instead of the id: there objects
+    2 and 3 come out as 1 where they overlap.)
+    """
+    count = len(accepted)
+    _check_ids(labels, count)
+    if len(refined_masks) != count:
+        raise MaskError(f"{len(refined_masks)} refined masks for {count} objects")
+    accepted = np.asarray(accepted, dtype=bool)
+    if not accepted.any():
+        return labels.astype(label_dtype(count))
+    masks = labels_to_masks(labels, count)
+    masks[accepted] = np.asarray(refined_masks, dtype=bool)[accepted]
+    return masks_to_labels(masks)
+
+
+def _paint(masks: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    labels = np.zeros(masks.shape[1:], dtype=label_dtype(len(masks)))
+    smallest_first = np.argsort(areas, kind="stable")
+    for index in smallest_first[::-1]:
+        labels[masks[index]] = index + 1
+    return labels
+
+
+def _first_and_last(occupied: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last True of each column of [L, N] bool."""
+    return occupied.argmax(axis=0), len(occupied) - 1 - occupied[::-1].argmax(axis=0)
+
+
+def _check_ids(labels: np.ndarray, count: int) -> None:
+    if labels.ndim != 2 or labels.dtype.kind not in "ui":
+        raise MaskError(
+            f"a label map is [H, W] of integers, not {labels.dtype} of shape {labels.shape}"
+        )
+    if labels.size and (labels.max() > count or labels.min() < 0):
+        raise MaskError(f"the label map has ids {labels.min()}..{labels.max()}, not 0..{count}")
