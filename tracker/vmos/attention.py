@@ -82,6 +82,7 @@ def _tiles(tokens: Tensor, grid: tuple[int, int], margin: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def _window_in_halo(window: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """For each query of a tile and key of its halo: the offset's number, and whether it is seen.
 
