@@ -1,0 +1,130 @@
+"""Training clips: a few frames with exact masks, made from a seed and a number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from tracker.training.augment import colour_frames, soften_frames
+from tracker.training.layers import draw_scene
+from tracker.training.scenes import Library, Scene, composed_scene, static_scene, video_scene
+from tracker.training.sources import DataError
+
+MIN_PIXELS = 40  # of an object in frame 0, on a canvas of 256 x 256
+ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """What a clip is: its length, side in pixels, and the mixture of kinds (relative weights)."""
+
+    frames: int = 4
+    size: int = 257
+    static: float = 0.5
+    video: float = 0.25
+    composed: float = 0.25
+    max_gap: int = 8
+    max_objects: int = 10
+
+
+@dataclass(frozen=True)
+class Clip:
+    """frames [T, S, S, 3] uint8 RGB; labels [T, S, S] uint8, 0 background, objects 1..count.
+
+    Every object has pixels in frame 0; it may be absent later. kind: static, video or composed.
+    """
+
+    frames: np.ndarray
+    labels: np.ndarray
+    count: int
+    kind: str
+
+
+class ClipDataset:
+    """Clip number `index` depends on the seed, the settings and the library only.
+
+    Works as a map-style data set for torch's DataLoader; `length` is the nominal size.
+    """
+
+    def __init__(
+        self, library: Library, config: ClipConfig, seed: int = 0, length: int = 1_000_000
+    ) -> None:
+        self.library, self.config, self.seed, self.length = library, config, seed, length
+        weights = {
+            "static": config.static if library.stills else 0.0,
+            "video": config.video if library.videos else 0.0,
+            "composed": config.composed if library.videos else 0.0,
+        }
+        if not sum(weights.values()):
+            raise DataError(f"no source for any kind of clip asked for: {config}")
+        self._kinds = list(weights)
+        self._odds = np.array(list(weights.values())) / sum(weights.values())
+        noise = np.random.default_rng(0).normal(0, 64, (config.size + 16, config.size + 16, 3))
+        self._noise = noise.astype(np.int16)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Clip:
+        return self.clip(index)
+
+    def clip(self, index: int) -> Clip:
+        """The clip; DataError if many attempts give none with an object in frame 0."""
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng((self.seed, index, attempt))
+            kind = str(rng.choice(self._kinds, p=self._odds))
+            clip = self._make(rng, kind)
+            if clip is not None:
+                return clip
+        raise DataError(f"clip {index}: no object in frame 0 in {ATTEMPTS} attempts")
+
+    def _make(self, rng: np.random.Generator, kind: str) -> Clip | None:
+        config = self.config
+        scene = self._scene(rng, kind)
+        frames, labels = draw_scene(scene.background, scene.layers, config.frames, config.size)
+        limit = min(scene.limit, config.max_objects)
+        labels, count = shuffle_ids(rng, labels, limit, config.size)
+        if not count:
+            return None
+        colour_frames(rng, frames)
+        soften_frames(rng, frames, self._noise)
+        return Clip(frames, labels, count, kind)
+
+    def _scene(self, rng: np.random.Generator, kind: str) -> Scene:
+        config = self.config
+        if kind == "static":
+            return static_scene(rng, self.library, config.frames, config.size)
+        make = video_scene if kind == "video" else composed_scene
+        return make(rng, self.library, config.frames, config.size, config.max_gap)
+
+
+def shuffle_ids(
+    rng: np.random.Generator, labels: np.ndarray, limit: int, size: int
+) -> tuple[np.ndarray, int]:
+    """Keep up to `limit` objects that frame 0 shows well enough, as ids 1..N in random order.
+
+    labels: [T, S, S] uint8. Returns new labels and N; what is not kept becomes background.
+    """
+    areas = np.bincount(labels[0].ravel(), minlength=256)
+    least = MIN_PIXELS * (size / 256) ** 2
+    ids = np.flatnonzero(areas[1:] >= least) + 1
+    ids = rng.permutation(ids)[:limit]
+    table = np.zeros(256, np.uint8)
+    table[ids] = np.arange(1, len(ids) + 1)
+    return cv2.LUT(labels.reshape(-1, size), table).reshape(labels.shape), len(ids)
+
+
+def collate(clips: Sequence[Clip]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(frames [B, T, 3, S, S] uint8, labels [B, T, S, S] uint8, counts [B] int64)."""
+    frames = torch.from_numpy(np.stack([c.frames for c in clips])).permute(0, 1, 4, 2, 3)
+    labels = torch.from_numpy(np.stack([c.labels for c in clips]))
+    return frames, labels, torch.tensor([c.count for c in clips])
+
+
+def worker_init(_: int) -> None:
+    """For DataLoader workers: OpenCV stays on one thread."""
+    cv2.setNumThreads(1)
