@@ -24,7 +24,9 @@ class CheckpointError(RuntimeError):
     """A weights file that is missing, damaged, or of another network."""
 
 
-def save_bundled(model: nn.Module, config: VmosConfig, file: Path, notes: Mapping[str, str]) -> None:
+def save_bundled(
+    model: nn.Module, config: VmosConfig, file: Path, notes: Mapping[str, str]
+) -> None:
     """Write float16 weights with the network's settings and `notes` as metadata."""
     state = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     metadata = {"network": json.dumps(dataclasses.asdict(config), sort_keys=True), **notes}
@@ -46,7 +48,9 @@ def read_bundled(file: Path) -> tuple[dict[str, Tensor], VmosConfig, dict[str, s
             f"{file}: not a readable safetensors file ({error}); fetch it again"
         ) from error
     if "network" not in notes:
-        raise CheckpointError(f"{file}: has no network settings; it was not written by this project")
+        raise CheckpointError(
+            f"{file}: has no network settings; it was not written by this project"
+        )
     return state, _vmos_config(json.loads(notes.pop("network"))), notes
 
 

@@ -56,9 +56,7 @@ def bootstrapped_cross_entropy(
     return losses.topk(count, dim=1, sorted=False).values.mean()
 
 
-def soft_jaccard(
-    logits: torch.Tensor, labels: torch.Tensor, counts: torch.Tensor
-) -> torch.Tensor:
+def soft_jaccard(logits: torch.Tensor, labels: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """1 - soft Jaccard index, mean over background and the sample's objects, then over samples.
 
     Differs from AOT in SMOOTH: an object that is absent costs nothing when its probability is 0

@@ -16,23 +16,22 @@ from torch import Tensor
 from tracker.vmos.memory import FrameMemory, side_by_side
 from tracker.vmos.model import ImageFeatures, VmosModel
 
-UNUSED = -1e4
-"""Logit of identities that a clip does not use; small enough for bfloat16."""
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""(logits [B, 1 + objects, H, W], labels [B, H, W] int64) -> a number."""
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(logits [B, 1 + most objects, H, W], labels [B, H, W] int64, counts [B]) -> a number."""
 
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """images [T, B, 3, H, W] normalised; labels [T, B, H, W] int64; used [B, 1 + objects] bool.
+    """images [B, T, 3, S, S] normalised; labels [B, T, S, S] int64, 0 and 1..counts[b]; counts [B].
 
-    Labels are identities of the model, not necessarily the first ones; 0 is the background.
+    identities [B, 1 + M]: a permutation per sample with 0 in front; object k is given the model's
+    identity identities[b, k].
     """
 
     images: Tensor
     labels: Tensor
-    used: Tensor
+    counts: Tensor
+    identities: Tensor
 
 
 @dataclass(frozen=True)
@@ -52,37 +51,54 @@ class RolloutPlan:
 def rollout(
     model: VmosModel, clip: ClipBatch, plan: RolloutPlan, loss: Loss
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss over frames 1.., and the predicted labels [T - 1, B, H, W] (no gradient)."""
-    length, batch = clip.images.shape[:2]
-    encoded = model.encode_image(clip.images.flatten(0, 1))
-    frames = [
-        ImageFeatures(tuple(m[t * batch : (t + 1) * batch] for m in encoded.maps))
-        for t in range(length)
-    ]
-    identities = clip.used.shape[1]
-    shares = _one_hot(clip.labels[0], identities)
-    reference = model.introduce(frames[0], model.embed_identity(shares, frames[0]))
-    remembered: list[FrameMemory] = [reference]
-    long_term = [reference]
+    """Mean loss over frames 1.., and the predicted labels [B, T - 1, S, S] (no gradient)."""
+    length = clip.images.shape[1]
+    frames = _encode_all(model, clip.images)
+    asked_for = clip.identities[:, : int(clip.counts.max()) + 1]
+    reference = _embed(model, frames[0], clip.labels[:, 0], clip.identities)
+    memory = model.introduce(frames[0], reference)
+    remembered: list[FrameMemory] = [memory]
+    long_term = [memory]
     losses, predictions = [], []
     for t in range(1, length):
         short_term = remembered[max(0, t - plan.lag)]
         propagated = model.propagate(frames[t], side_by_side(long_term), short_term)
-        logits = model.decode(propagated).float()
-        logits = logits.masked_fill(~clip.used[:, :, None, None], UNUSED)
-        logits = F.interpolate(
-            logits, clip.labels.shape[2:], mode="bilinear", align_corners=True
-        )
-        losses.append(loss(logits, clip.labels[t]))
-        predictions.append(logits.detach().argmax(dim=1))
-        if t + 1 < length:
-            shares = _one_hot(predictions[-1] if plan.own else clip.labels[t], identities)
-            memory = model.remember(propagated.traces, model.embed_identity(shares, frames[t]))
-            remembered.append(memory)
-            if t in plan.long_term:
-                long_term.append(memory)
-    return torch.stack(losses).mean(), torch.stack(predictions)
+        logits = _in_clip_order(model.decode(propagated).float(), asked_for)
+        logits = F.interpolate(logits, clip.labels.shape[2:], mode="bilinear", align_corners=True)
+        losses.append(loss(logits, clip.labels[:, t], clip.counts))
+        predictions.append(_predicted(logits.detach(), clip.counts))
+        if t + 1 == length:
+            break
+        labels = predictions[-1] if plan.own else clip.labels[:, t]
+        embeddings = _embed(model, frames[t], labels, clip.identities)
+        memory = model.remember(propagated.traces, embeddings)
+        remembered.append(memory)
+        if t in plan.long_term:
+            long_term.append(memory)
+    return torch.stack(losses).mean(), torch.stack(predictions, dim=1)
 
 
-def _one_hot(labels: Tensor, identities: int) -> Tensor:
-    return F.one_hot(labels, identities).permute(0, 3, 1, 2).float()
+def _encode_all(model: VmosModel, images: Tensor) -> list[ImageFeatures]:
+    """All frames of all clips in one batch; a list over time."""
+    encoded = model.encode_image(images.flatten(0, 1))
+    maps = [image.unflatten(0, images.shape[:2]) for image in encoded.maps]
+    return [ImageFeatures(tuple(m[:, t] for m in maps)) for t in range(images.shape[1])]
+
+
+def _embed(
+    model: VmosModel, frame: ImageFeatures, labels: Tensor, identities: Tensor
+) -> tuple[Tensor, ...]:
+    of_model = identities.gather(1, labels.flatten(1)).view_as(labels)
+    shares = F.one_hot(of_model, identities.shape[1]).permute(0, 3, 1, 2).float()
+    return model.embed_identity(shares, frame)
+
+
+def _in_clip_order(logits: Tensor, identities: Tensor) -> Tensor:
+    """Logits of the model's identities -> of the batch's objects, background first."""
+    index = identities[:, :, None, None].expand(-1, -1, *logits.shape[2:])
+    return logits.gather(1, index)
+
+
+def _predicted(logits: Tensor, counts: Tensor) -> Tensor:
+    unused = torch.arange(logits.shape[1], device=logits.device)[None] > counts[:, None]
+    return logits.masked_fill(unused[:, :, None, None], -torch.inf).argmax(dim=1)

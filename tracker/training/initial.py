@@ -1,0 +1,41 @@
+"""Start values of the parts that no checkpoint fills.
+
+Attention is useful from the first step: keys are nearly orthogonal projections of normalised
+features, so a place attends to places that look alike, and the depthwise convolutions behind it
+begin as the identity. Identity patches start orthogonal (AOT).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tracker.vmos.model import VmosModel
+from tracker.vmos.propagation import GatedOutput, PropagationLayer
+
+
+@torch.no_grad()
+def initialise(model: VmosModel) -> None:
+    """Fill all but the encoder, from torch's current random state."""
+    for name, module in model.named_modules():
+        if name.startswith("encoder."):
+            continue
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d) and module.groups == 1:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    nn.init.orthogonal_(model.encoder_projector.weight.flatten(1))
+    nn.init.zeros_(model.decoder.logits.bias)
+    model.decoder.logits.weight.mul_(0.1)
+    for bank in model.identity_embeddings:
+        nn.init.orthogonal_(bank.patches.weight.flatten(1), gain=bank.patches.kernel_size[0] ** -2)
+    for module in model.modules():
+        if isinstance(module, GatedOutput):
+            module.depthwise.weight.mul_(0.1)
+            module.depthwise.weight[:, :, 2, 2] += 1
+        elif isinstance(module, PropagationLayer):
+            key_channels = module.relative_bias.in_features
+            nn.init.orthogonal_(module.key_value.weight[:key_channels])
+            nn.init.zeros_(module.relative_bias.weight)

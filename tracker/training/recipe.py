@@ -1,0 +1,103 @@
+"""A recipe: everything that decides a training run, read from one TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tracker.config import ConfigError
+from tracker.training.clips import ClipConfig
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """Where the weights come from: `encoder` is imagenet or none, or `checkpoint` names a file.
+
+    `frozen_stages`: the stem and this many stages of the encoder stay as they are.
+    """
+
+    encoder: str = "imagenet"
+    checkpoint: str | None = None
+    frozen_stages: int = 0
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW. The rate rises for `warmup` steps, then falls as (1 - progress) ** power to `final`.
+
+    `encoder_rate` is the encoder's share of the rate; `clip_norm` bounds the gradient's norm.
+    """
+
+    steps: int = 100_000
+    batch: int = 16
+    rate: float = 4e-4
+    final: float = 2e-5
+    power: float = 0.9
+    warmup: int = 5_000
+    weight_decay: float = 0.03
+    encoder_rate: float = 0.1
+    clip_norm: float = 5.0
+    ema: float = 0.9999
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """From the share `own_from` of the run on, own predictions enter memory, ever more often.
+
+    `own_at_most` is the share of clips in the end; `lags` are the short-term distances drawn from.
+    Objects get the first identities in order with probability `in_order`, else random ones.
+    """
+
+    own_from: float = 0.3
+    own_at_most: float = 0.8
+    lags: tuple[int, ...] = (1, 2)
+    in_order: float = 0.0
+    hard_until: float = 0.5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run."""
+
+    name: str
+    preset: str
+    seed: int = 0
+    start: StartConfig = field(default_factory=StartConfig)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe `name` that ships with the project, or that of a TOML file's path.
+
+    Raises ConfigError for an unknown recipe, section or key.
+    """
+    shipped = {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
+    file = shipped.get(name, Path(name))
+    if not file.is_file():
+        raise ConfigError(f"no recipe {name!r}; the recipes are {', '.join(shipped)}, or a file")
+    values = tomllib.loads(file.read_text())
+    sections = {
+        "start": StartConfig,
+        "clips": ClipConfig,
+        "optimiser": OptimiserConfig,
+        "rollout": RolloutConfig,
+    }
+    built = {key: _build(sections[key], values.pop(key, {}), key, file) for key in sections}
+    return _build(Recipe, {"name": file.stem, **values, **built}, "recipe", file)
+
+
+def _build(kind: type, values: dict[str, Any], section: str, file: Path) -> Any:
+    known = {f.name for f in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(
+            f"{file}: unknown key {unknown[0]!r} in {section}; keys are {', '.join(sorted(known))}"
+        )
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
