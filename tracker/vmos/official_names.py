@@ -39,7 +39,80 @@ ENCODER_RULES: tuple[Rule, ...] = (
     (f"{_BLOCK}.mlp.fc2.*", f"{_OUR_BLOCK}.mlp.contract.*"),
 )
 
-RULES: tuple[Rule, ...] = (*ENCODER_RULES,)
+UNREACHED_RULES: tuple[Rule, ...] = (
+    # Built but never called in the public code.
+    ("decoder.*", None),
+    ("LSTT.decoder_norms.*", None),
+)
+
+
+def _layer_rules(official: str, ours: str) -> tuple[Rule, ...]:
+    """One propagation layer."""
+    own = f"{ours}.self_propagation"
+    return (
+        (f"{official}.norm1.*", f"{ours}.visual_norm.*"),
+        (f"{official}.linear_QV.*", f"{ours}.key_value.*"),
+        (f"{official}.linear_U.*", f"{ours}.visual_gate.*"),
+        (f"{official}.id_norm1.*", f"{ours}.identity_norm.*"),
+        (f"{official}.linear_ID_U.*", f"{ours}.identity_gate.*"),
+        (f"{official}.linear_ID_V.*", f"{ours}.identity_value.*"),
+        (f"{official}.long_term_attn.dw_conv.conv.*", f"{ours}.long_term.depthwise.*"),
+        (f"{official}.long_term_attn.projection.*", f"{ours}.long_term.project.*"),
+        (f"{official}.short_term_attn.relative_emb_k.*", f"{ours}.relative_bias.*"),
+        (f"{official}.short_term_attn.dw_conv.conv.*", f"{ours}.short_term.depthwise.*"),
+        (f"{official}.short_term_attn.projection.*", f"{ours}.short_term.project.*"),
+        (f"{official}.norm2.*", f"{ours}.self_visual_norm.*"),
+        (f"{official}.id_norm2.*", f"{ours}.self_identity_norm.*"),
+        (f"{official}.self_attn.linear_QK.*", f"{own}.key.*"),
+        (f"{official}.self_attn.linear_V1.*", f"{own}.visual_value.*"),
+        (f"{official}.self_attn.linear_V2.*", f"{own}.identity_value.*"),
+        (f"{official}.self_attn.linear_U1.*", f"{own}.visual_gate.*"),
+        (f"{official}.self_attn.linear_U2.*", f"{own}.identity_gate.*"),
+        (f"{official}.self_attn.dw_conv.conv.*", f"{own}.output.depthwise.*"),
+        (f"{official}.self_attn.projection.*", f"{own}.output.project.*"),
+    )
+
+
+def _fusion_rules(official: str, ours: str) -> tuple[Rule, ...]:
+    """One step to a finer scale: both branches, and the encoder's features."""
+    rules: list[Rule] = [(f"{official}_proj.*", f"{ours}.encoder_in.*")]
+    for suffix, branch in (("", "visual"), ("_id", "identity")):
+        rules.append((f"{official}_cons_in{suffix}.conv.*", f"{ours}.{branch}_in.conv.*"))
+        rules.append((f"{official}_cons_in{suffix}.gn.*", f"{ours}.{branch}_in.norm.*"))
+        for block in (1, 2):
+            for part, name in ((1, "first"), (2, "second")):
+                theirs = f"{official}_cons_out{suffix}.res{block}"
+                own = f"{ours}.{branch}_out.{block - 1}.{name}"
+                rules.append((f"{theirs}.conv{part}.*", f"{own}.conv.*"))
+                rules.append((f"{theirs}.gn{part}.*", f"{own}.norm.*"))
+    return tuple(rules)
+
+
+PROPAGATION_RULES: tuple[Rule, ...] = (
+    ("encoder_projector.*", "encoder_projector.*"),
+    *_layer_rules("LSTT.layers.#", "propagation.layers.#"),
+    *_fusion_rules("LSTT.s8", "propagation.fusions.0"),
+    *_layer_rules("LSTT.layer_s8", "propagation.layers.3"),
+    *_fusion_rules("LSTT.s4", "propagation.fusions.1"),
+)
+
+IDENTITY_AND_DECODER_RULES: tuple[Rule, ...] = (
+    ("patch_wise_id_bank.*", "identity_embeddings.0.patches.*"),
+    ("patch_wise_id_bank_s8.*", "identity_embeddings.1.patches.*"),
+    ("id_norm.*", "identity_embeddings.0.norm.*"),
+    ("id_norm_s8.*", "identity_embeddings.1.norm.*"),
+    ("LSTT.decoder_norms_s4.0.gn.*", "decoder.norm.*"),
+    ("conv_output1.conv.*", "decoder.hidden.conv.*"),
+    ("conv_output1.gn.*", "decoder.hidden.norm.*"),
+    ("conv_output2.*", "decoder.logits.*"),
+)
+
+RULES: tuple[Rule, ...] = (
+    *ENCODER_RULES,
+    *UNREACHED_RULES,
+    *PROPAGATION_RULES,
+    *IDENTITY_AND_DECODER_RULES,
+)
 
 
 def official_to_ours(name: str, rules: tuple[Rule, ...] = RULES) -> str | None:
