@@ -22,6 +22,8 @@ from tracker.vmos import deform_conv
 from tracker.vmos.deform_conv import deform_conv3, deform_conv3_plain, fused_kernel
 
 CASES = json.loads(str(recording("dcnv3")["settings"]))
+# The interpreter is slow: without the largest case, which has the settings of case 0.
+INTERPRETED = [i for i in range(len(CASES)) if i != 6]
 BASIC = {
     "kernel": 3,
     "stride": 1,
@@ -190,13 +192,13 @@ def test_wrong_shapes_are_named():
 
 FUSED_AGAINST_PLAIN = """
 import torch
-from tests.test_deform_conv import BASIC, CASES, random_case, recorded_case
+from tests.test_deform_conv import BASIC, CASES, INTERPRETED, random_case, recorded_case
 from tests.tolerances import TOLERANCES
 from tracker.vmos.deform_conv import deform_conv3_plain
 from tracker.vmos.deform_conv_triton import deform_conv3_fused
 
 NAMES = ("kernel", "stride", "pad", "dilation", "group", "offset_scale")
-cases = [(recorded_case(i)[0], CASES[i]) for i in range(len(CASES))]
+cases = [(recorded_case(i)[0], CASES[i]) for i in INTERPRETED]
 far = [t.float() for t in random_case(BASIC, (2, 4, 5), 7, 1e12)]
 cases.append((far, BASIC))
 for arguments, setting in cases:
@@ -218,7 +220,7 @@ def test_fused_kernel_in_the_interpreter():
         text=True,
         timeout=200,
     )
-    assert done.stdout.split() == ["agree", str(len(CASES) + 1)], done.stderr
+    assert done.stdout.split() == ["agree", str(len(INTERPRETED) + 1)], done.stderr
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ class _PixelTable:
             corner = F.embedding_bag(
                 upper_left, self.rows[shift:], mode="sum", per_sample_weights=share
             )
-            sums = corner if sums is None else sums + corner
+            sums = corner if sums is None else sums.add_(corner)
         return sums.view(*x.shape[:3], -1)
 
     def _row(self, left: Tensor, top: Tensor) -> Tensor:
