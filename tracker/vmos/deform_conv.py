@@ -12,6 +12,10 @@ without ever storing the samples (measured on a CPU: 5 to 8 times as fast as `gr
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +24,10 @@ from torch import Tensor
 MARGIN = 2
 # Sampling points handled at once without gradients, so that temporaries stay in the cache.
 POINTS_PER_CHUNK = 1 << 16
+# The fused kernel and the plain operators may differ by this much on the trial case.
+TRIAL_TOLERANCE = 1e-3
+
+logger = logging.getLogger(__name__)
 
 
 def deform_conv3(
@@ -60,19 +68,36 @@ def deform_conv3(
     _check_shape("offset", offset, (input.shape[0], out_h, out_w, points * 2))
     _check_shape("mask", mask, (input.shape[0], out_h, out_w, points))
 
+    fused = None if _needs_gradient(input, offset, mask) else fused_kernel(input.device)
+    operator = fused if fused is not None and input.dtype != torch.float64 else deform_conv3_plain
+    return operator(input, offset, mask, kernel, stride, pad, dilation, group, offset_scale)
+
+
+def deform_conv3_plain(
+    input: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    kernel: int,
+    stride: int,
+    pad: int,
+    dilation: int,
+    group: int,
+    offset_scale: float,
+) -> Tensor:
+    """`deform_conv3` by standard PyTorch operators, on any device; shapes are not checked."""
+    batch, out_h, out_w, points = mask.shape
     exact = torch.promote_types(offset.dtype, torch.float32)
-    steps = torch.arange(kernel, dtype=exact, device=input.device) * dilation - reach // 2
+    centre = dilation * (kernel - 1) // 2
+    steps = torch.arange(kernel, dtype=exact, device=input.device) * dilation - centre
     grid_x = (steps * offset_scale).repeat_interleave(kernel).repeat(group)
     grid_y = (steps * offset_scale).repeat(kernel).repeat(group)
-    first = reach // 2 - pad
-    lines = torch.arange(out_h, dtype=exact, device=input.device) * stride + first
-    columns = torch.arange(out_w, dtype=exact, device=input.device) * stride + first
+    lines = torch.arange(out_h, dtype=exact, device=input.device) * stride + (centre - pad)
+    columns = torch.arange(out_w, dtype=exact, device=input.device) * stride + (centre - pad)
 
     table = _PixelTable(input, group, kernel**2)
     rows = out_h
-    gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (input, offset, mask))
-    if input.device.type == "cpu" and not gradient:
-        rows = max(1, POINTS_PER_CHUNK // max(1, input.shape[0] * out_w * points))
+    if input.device.type == "cpu" and not _needs_gradient(input, offset, mask):
+        rows = max(1, POINTS_PER_CHUNK // max(1, batch * out_w * points))
     parts = []
     for top in range(0, out_h, rows):
         part = slice(top, top + rows)
@@ -81,6 +106,41 @@ def deform_conv3(
         centres = (lines[part, None, None], columns[:, None])
         parts.append(table.weighted_samples(x, y, centres, mask[:, part].to(exact)))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+@cache
+def fused_kernel(device: torch.device) -> Callable[..., Tensor] | None:
+    """The Triton kernel, if it runs on `device` and agrees there with the plain operators.
+
+    Tried once for each device. None on a CPU, without Triton, and where the trial fails: Triton
+    compiles at run time and needs a C compiler.
+    """
+    if device.type != "cuda":
+        return None
+    try:
+        from tracker.vmos.deform_conv_triton import deform_conv3_fused
+
+        error = _trial_error(deform_conv3_fused, device)
+    except Exception as failure:  # whatever the compiler raises, the plain operators do the work
+        logger.warning("the fused DCNv3 is off on %s, plain PyTorch is used: %s", device, failure)
+        return None
+    if not error < TRIAL_TOLERANCE:
+        logger.warning("the fused DCNv3 is off on %s: it differs by %g", device, error)
+        return None
+    return deform_conv3_fused
+
+
+def _trial_error(operator: Callable[..., Tensor], device: torch.device) -> float:
+    """Largest difference between `operator` and the plain one on a small case."""
+    ramp = torch.linspace(-3, 3, 2 * 9 * 11 * 36, device=device)
+    offset = (40 * ramp).sin().mul(3).view(1, 9, 11, 72)
+    mask = (50 * ramp[: 9 * 11 * 36]).cos().view(1, 9, 11, 36)
+    case = ((60 * ramp[: 9 * 11 * 64]).sin().view(1, 9, 11, 64), offset, mask, 3, 1, 1, 1, 4, 1.0)
+    return (operator(*case) - deform_conv3_plain(*case)).abs().max().item()
+
+
+def _needs_gradient(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 class _PixelTable:
@@ -126,7 +186,7 @@ class _PixelTable:
             corner = F.embedding_bag(
                 upper_left, self.rows[shift:], mode="sum", per_sample_weights=share
             )
-            sums = corner if sums is None else sums + corner
+            sums = corner if sums is None else sums.add_(corner)
         return sums.view(*x.shape[:3], -1)
 
     def _row(self, left: Tensor, top: Tensor) -> Tensor:

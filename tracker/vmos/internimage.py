@@ -107,8 +107,8 @@ class Block(nn.Module):
         self.mlp_scale = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.deform_scale * self.deform(self.deform_norm(x))
-        return x + self.mlp_scale * self.mlp(self.mlp_norm(x))
+        x = torch.addcmul(x, self.deform_scale, self.deform(self.deform_norm(x)))
+        return torch.addcmul(x, self.mlp_scale, self.mlp(self.mlp_norm(x)))
 
 
 class DeformableConvolution(nn.Module):
@@ -130,7 +130,9 @@ class DeformableConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         local = F.gelu(self.depthwise_norm(_convolve(self.depthwise, x)))
-        mask = self.mask(local).unflatten(-1, (self.group, KERNEL**2)).softmax(-1).flatten(-2)
+        mask = self.mask(local)
+        # Over the points of each group; five times as fast on a CPU as over a last axis of nine.
+        mask = mask.reshape(-1, KERNEL**2).t().softmax(0).t().reshape(mask.shape)
         samples = deform_conv3(
             self.input_projection(x),
             self.offset(local),
