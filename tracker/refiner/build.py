@@ -113,7 +113,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path} is damaged or no checkpoint ({reason}); {_REMEDY}") from error
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint ({reason}); {_REMEDY}"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{path} holds no table of named tensors; {_REMEDY}")
     return state

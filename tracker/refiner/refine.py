@@ -70,9 +70,7 @@ class MaskRefiner:
         self._best_of_three = best_of_three
 
     @torch.inference_mode()
-    def refine(
-        self, image: np.ndarray, boxes: np.ndarray, with_logits: bool = False
-    ) -> Refinement:
+    def refine(self, image: np.ndarray, boxes: np.ndarray, with_logits: bool = False) -> Refinement:
         """Masks for boxes [K, 4] (XYXY, inclusive pixels of the frame), K >= 0.
 
         image: [H, W, 3] uint8 RGB. It is encoded once, or not at all when K is 0.
