@@ -310,5 +310,5 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_refiner_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'vit_x'.*vit_h, vit_l, vit_b, vit_tiny"):
+    with pytest.raises(ConfigError, match=r"'vit_x'.*vit_h, vit_l, vit_b, vit_tiny"):
         checkpoint_path("vit_x", tmp_path)
