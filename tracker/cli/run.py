@@ -85,7 +85,8 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
     starts = read_starts(arguments.masks)
     settings = read_settings(arguments.set)
     frames = open_frames(arguments.source)
-    _check_starts(arguments.source, starts, frames.count)
+    if arguments.source.is_dir():
+        _check_starts(arguments.source, starts, frames.count)
     out = _out(arguments)
     masks = _empty_folder(out / "masks", arguments.overwrite)
     tracker = make_tracker(arguments.preset, arguments.weights, arguments.device, **settings)
@@ -174,11 +175,10 @@ def _empty_folder(folder: Path, overwrite: bool) -> Path:
     return folder
 
 
-def _check_starts(source: Path, starts: dict[int, list[Path]], count: int | None) -> None:
-    if count is None:
-        return
+def _check_starts(source: Path, starts: dict[int, list[Path]], count: int) -> None:
     late = [f"{number}={path}" for number in starts if number >= count for path in starts[number]]
     if late:
         raise RunError(
-            f"{source} has {count} frames, numbered from 0: too late for the masks {', '.join(late)}"
+            f"{source} has {count} frames, numbered from 0: "
+            f"too late for the masks {', '.join(late)}"
         )
