@@ -1,0 +1,102 @@
+"""Trackers from presets: which weights run, and what is said when they are not there."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tracker.checkpoints
+import tracker.pipeline
+from tracker.checkpoints import CheckpointError
+from tracker.config import ConfigError, FrameConfig, TrackerConfig, preset
+from tracker.pipeline import OFFICIAL_VMOS, HQTracker, weights_folder
+
+
+@pytest.fixture(scope="module")
+def light_model() -> object:
+    import torch
+
+    from tracker.vmos.model import VmosModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return VmosModel(preset("hqtrack-lite").vmos).eval()
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch, light_model: object) -> list[tuple]:
+    """Stands in for reading the segmenter's weights; lists what was asked for."""
+    asked: list[tuple] = []
+
+    def load(config: TrackerConfig, folder: Path) -> object:
+        asked.append((config, folder))
+        return light_model
+
+    monkeypatch.setattr(tracker.checkpoints, "load_vmos", load, raising=False)
+    return asked
+
+
+def test_without_official_weights_the_light_ones_run_and_say_so(
+    tmp_path: Path, loaded: list[tuple], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        tracker = HQTracker.from_preset("hqtrack", tmp_path, "cpu", memory__interval=7)
+    assert tracker.weights_note == (
+        "hqtrack-lite bundled (official hqtrack weights not found); "
+        "no refiner (sam_hq_vit_h.pth not found)"
+    )
+    assert OFFICIAL_VMOS in caplog.text and "hqtrack-lite bundled" in caplog.text
+    config, folder = loaded[0]
+    assert (config.name, config.memory.interval, folder) == ("hqtrack-lite", 7, tmp_path)
+    assert config.vmos == preset("hqtrack-lite").vmos
+
+
+def test_official_weights_run_where_they_are_present(tmp_path: Path, loaded: list[tuple]) -> None:
+    (tmp_path / OFFICIAL_VMOS).touch()
+    tracker = HQTracker.from_preset("hqtrack", tmp_path, "cpu", refiner__model=None)
+    assert tracker.weights_note == f"hqtrack official ({OFFICIAL_VMOS}); no refiner"
+    assert loaded[0][0] == preset("hqtrack", refiner__model=None)
+
+
+def test_a_tracker_from_a_preset_tracks(tmp_path: Path, loaded: list[tuple]) -> None:
+    tracker = HQTracker.from_preset("hqtrack-lite", tmp_path, "cpu", frame__min_short_edge=None)
+    assert tracker.weights_note == "hqtrack-lite bundled; no refiner"
+    assert tracker.config.frame == FrameConfig(min_short_edge=None)
+    image = np.zeros((20, 30, 3), np.uint8)
+    assert tracker.initialize(image, [image[..., 0] == 0]).count == tracker.track(image).count == 1
+
+
+def test_a_refiner_asked_for_by_name_must_be_there(tmp_path: Path, loaded: list[tuple]) -> None:
+    with pytest.raises(CheckpointError, match=r"vit_tiny\.pth.*make weights"):
+        HQTracker.from_preset("hqtrack-lite", tmp_path, "cpu", refiner__model="vit_tiny")
+    with pytest.raises(ConfigError, match="vit_x"):
+        HQTracker.from_preset("hqtrack-lite", tmp_path, "cpu", refiner__model="vit_x")
+
+
+def test_bad_settings_are_errors(tmp_path: Path, loaded: list[tuple]) -> None:
+    for arguments, message in [
+        (("hqtrack-huge", tmp_path), "hqtrack-huge.*hqtrack-lite"),
+        (("hqtrack", tmp_path, "warp9"), "warp9.*cpu"),
+        (("hqtrack", tmp_path, "cuda:99"), "cuda:99.*cpu"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            HQTracker.from_preset(*arguments)
+    with pytest.raises(ConfigError, match="memory__size"):
+        HQTracker.from_preset("hqtrack", tmp_path, memory__size=3)
+    assert not loaded
+
+
+def test_the_weights_folder_is_given_or_named_or_the_checkouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HQTRACK_WEIGHTS", raising=False)
+    monkeypatch.setattr(tracker.pipeline, "__file__", str(tmp_path / "tracker" / "pipeline.py"))
+    (tmp_path / "weights").mkdir()
+    assert weights_folder() == tmp_path / "weights"
+    monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path))
+    assert weights_folder() == tmp_path
+    with pytest.raises(CheckpointError, match=r"no weights folder .*gone.*HQTRACK_WEIGHTS"):
+        weights_folder(tmp_path / "gone")

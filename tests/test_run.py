@@ -1,0 +1,282 @@
+"""`python -m tracker run` with a stand-in tracker."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tracker.cli.media import draw, palette, read_objects, write_labels
+from tracker.cli.run import main, read_settings
+from tracker.config import preset
+from tracker.labels import MaskError, masks_to_labels
+from tracker.pipeline import FrameResult
+
+SHAPE = (32, 48)
+
+
+class Mover:
+    """Moves the objects one pixel to the right per frame; optionally fails at a frame."""
+
+    weights_note = "stand-in"
+
+    def __init__(self, fail_at: int | None = None, error: BaseException | None = None) -> None:
+        self.count, self.calls, self.masks = 0, [], None
+        self._fail_at, self._error = fail_at, error
+
+    def initialize(self, image: np.ndarray, masks: list[np.ndarray]) -> FrameResult:
+        if masks[0].shape != image.shape[:2]:
+            raise MaskError("wrong shape")
+        return self._answer("initialize", np.array(masks))
+
+    def track(self, image: np.ndarray) -> FrameResult:
+        if len(self.calls) == self._fail_at:
+            raise self._error
+        return self._answer("track", np.roll(self.masks, 1, axis=2))
+
+    def add_objects(self, image: np.ndarray, masks: list[np.ndarray]) -> FrameResult:
+        moved = np.roll(self.masks, 1, axis=2)
+        return self._answer("add", np.concatenate([moved, masks]))
+
+    def _answer(self, call: str, masks: np.ndarray) -> FrameResult:
+        self.calls.append(call)
+        self.masks, self.count = masks, len(masks)
+        confidence = np.full(self.count, 0.5, np.float32)
+        return FrameResult(masks_to_labels(masks), confidence, np.zeros(self.count, bool))
+
+
+def run(arguments: list[object], tracker: Mover | None = None) -> tuple[int, Mover]:
+    tracker = tracker or Mover()
+    code = main([str(a) for a in arguments], lambda *_, **__: tracker)
+    return code, tracker
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six frames, whose names sort wrongly as text."""
+    (tmp_path / "clip").mkdir()
+    for number in range(6):
+        image = np.full((*SHAPE, 3), 40 * number, np.uint8)
+        Image.fromarray(image).save(tmp_path / "clip" / f"f{8 + number}.png")
+    (tmp_path / "clip" / "notes.txt").write_text("not a frame")
+    return tmp_path / "clip"
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    """Two objects with a gap in their values."""
+    values = np.zeros(SHAPE, np.uint8)
+    values[4:8, 2:6], values[20:23, 10:20] = 7, 3
+    write_labels(tmp_path / "first.png", values)
+    return tmp_path / "first.png"
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "objects.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_gives_masks_table_and_overlay(folder: Path, first: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, tracker = run([folder, "--masks", first, "--out", out, "--overlay"])
+    assert code == 0 and tracker.calls == ["initialize"] + ["track"] * 5
+    names = sorted(path.name for path in (out / "masks").iterdir())
+    assert names == [f"{number:08d}.png" for number in range(6)]
+    with Image.open(out / "masks" / "00000002.png") as picture:
+        assert picture.mode == "P"
+        labels = np.array(picture)
+    assert (labels[20:23, 12:22] == 1).all() and (labels[4:8, 4:8] == 2).all()
+    assert (labels > 0).sum() == 30 + 16
+    assert list(rows(out)[4].items()) == [
+        *(("frame", "2"), ("object", "1"), ("x0", "12"), ("y0", "20"), ("x1", "21"), ("y1", "22")),
+        *(("area", "30"), ("confidence", "0.5000"), ("refined", "0")),
+    ]
+    assert len(rows(out)) == 12
+    video = cv2.VideoCapture(str(out / "overlay.mp4"))
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 6
+    ok, image = video.read()
+    assert ok and image.shape == (*SHAPE, 3)
+
+
+def test_frames_of_a_folder_are_read_in_the_order_of_their_numbers(
+    folder: Path, first: Path, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    class Watcher(Mover):
+        def track(self, image: np.ndarray) -> FrameResult:
+            seen.append(int(image[0, 0, 0]))
+            return super().track(image)
+
+    run([folder, "--masks", first, "--out", tmp_path / "out"], Watcher())
+    assert seen == [40, 80, 120, 160, 200]
+
+
+def test_a_video_file_is_read(first: Path, tmp_path: Path) -> None:
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    video = cv2.VideoWriter(str(tmp_path / "v.mp4"), code, 10, SHAPE[::-1])
+    for number in range(4):
+        video.write(np.full((*SHAPE, 3), (0, 0, 50 * number), np.uint8))
+    video.release()
+    colours: list[np.ndarray] = []
+
+    class Watcher(Mover):
+        def track(self, image: np.ndarray) -> FrameResult:
+            colours.append(image.mean(axis=(0, 1)))
+            return super().track(image)
+
+    out = tmp_path / "out"
+    assert run([tmp_path / "v.mp4", "--masks", first, "--out", out], Watcher())[0] == 0
+    assert len(list((out / "masks").iterdir())) == 4
+    assert not (out / "overlay.mp4").exists()
+    np.testing.assert_allclose(colours[-1], (150, 0, 0), atol=8)
+
+
+def test_objects_may_start_in_later_frames(folder: Path, first: Path, tmp_path: Path) -> None:
+    later = tmp_path / "later.png"
+    Image.fromarray(np.pad(np.full((2, 2), 255, np.uint8), ((0, 30), (40, 6)))).save(later)
+    out = tmp_path / "out"
+    code, tracker = run([folder, "--masks", f"1={first}", f"3={later}", later, "--out", out])
+    assert code == 0 and tracker.calls == ["initialize", "add", "track", "add", "track", "track"]
+    assert tracker.count == 4
+    code, tracker = run([folder, "--masks", f"2={first}", f"2={later}", "--out", tmp_path / "b"])
+    assert code == 0 and tracker.calls == ["initialize", "track", "track", "track"]
+    assert tracker.count == 3 and rows(tmp_path / "b")[0]["frame"] == "2"
+    with Image.open(tmp_path / "b" / "masks" / "00000001.png") as picture:
+        assert not np.array(picture).any()
+
+
+def test_frames_of_several_sizes_fit_in_one_overlay(first: Path, tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for number, shape in enumerate([SHAPE, (16, 24)]):
+        Image.fromarray(np.zeros((*shape, 3), np.uint8)).save(tmp_path / "clip" / f"{number}.png")
+
+    class Shrinker(Mover):
+        def track(self, image: np.ndarray) -> FrameResult:
+            self.masks = self.masks[:, : image.shape[0], : image.shape[1]]
+            return super().track(image)
+
+    out = tmp_path / "out"
+    arguments = [tmp_path / "clip", "--masks", first, "--out", out, "--overlay"]
+    assert run(arguments, Shrinker())[0] == 0
+    assert int(cv2.VideoCapture(str(out / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == 2
+
+
+def test_ctrl_c_keeps_what_was_done(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    tracker = Mover(fail_at=3, error=KeyboardInterrupt())
+    assert run([folder, "--masks", first, "--out", out, "--overlay"], tracker)[0] == 130
+    assert "interrupted" in caplog.text and str(out) in caplog.text
+    assert len(list((out / "masks").iterdir())) == 3 and len(rows(out)) == 6
+    assert int(cv2.VideoCapture(str(out / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == 3
+
+
+def test_results_of_an_earlier_run_are_kept_unless_told(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = [folder, "--masks", first, "--out", tmp_path / "out"]
+    assert run(arguments)[0] == 0
+    (folder / "f13.png").unlink()
+    assert run(arguments)[0] == 1 and "--overwrite" in caplog.text
+    assert run([*arguments, "--overwrite"])[0] == 0
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 5
+
+
+def test_bad_input_is_one_line_and_status_one(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blank, colour = tmp_path / "blank.png", tmp_path / "colour.png"
+    Image.fromarray(np.zeros(SHAPE, np.uint8)).save(blank)
+    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(colour)
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "text.mp4").write_text("no video")
+    small = tmp_path / "small.png"
+    Image.fromarray(np.ones((5, 5), np.uint8)).save(small)
+    cases = [
+        ([tmp_path / "gone", "--masks", first], "no video file or folder"),
+        ([tmp_path / "nothing", "--masks", first], "no frames"),
+        ([tmp_path / "text.mp4", "--masks", first], "no video OpenCV reads"),
+        ([folder, "--masks", tmp_path / "gone.png"], "cannot read mask .*gone.png"),
+        ([folder, "--masks", folder / "notes.txt"], "cannot read mask .*notes.txt"),
+        ([folder, "--masks", blank], "blank.png is empty"),
+        ([folder, "--masks", colour], "colour.png is RGB"),
+        ([folder, "--masks", small], "small.png: wrong shape"),
+        (
+            [folder, "--masks", first, f"9={first}"],
+            "6 frames.*too late for the masks 9=.*first.png",
+        ),
+        ([folder, "--masks", first, "--set", "memory"], "--set takes"),
+    ]
+    for number, (arguments, message) in enumerate(cases):
+        caplog.clear()
+        assert run([*arguments, "--out", tmp_path / f"out{number}"])[0] == 1, message
+        errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+        assert len(errors) == 1
+        assert re.search(message, errors[0]), errors[0]
+
+
+def test_a_corrupt_frame_is_named(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = folder / "f10.png"
+    path.write_bytes(path.read_bytes()[:50])
+    assert run([folder, "--masks", first, "--out", tmp_path / "out"])[0] == 1
+    assert "f10.png" in caplog.text
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 2
+
+
+def test_preset_and_settings_reach_the_tracker(folder: Path, first: Path, tmp_path: Path) -> None:
+    asked: list[tuple] = []
+
+    def make(*arguments: object, **settings: object) -> Mover:
+        asked.append((arguments, settings))
+        return Mover()
+
+    words = [str(folder), "--masks", str(first), "--out", str(tmp_path / "o"), "--device", "cpu"]
+    words += ["--preset", "hqtrack-lite", "--weights", "w", "--set", "memory__interval=7"]
+    assert main([*words, "refiner__model=vit_b", "refiner__gate_iou=0.5"], make) == 0
+    (arguments, settings) = asked[0]
+    assert arguments == ("hqtrack-lite", Path("w"), "cpu")
+    assert preset("hqtrack", **settings).memory.interval == 7
+    assert settings["refiner__model"] == "vit_b" and settings["refiner__gate_iou"] == 0.5
+    assert read_settings(["refiner__model=None"]) == {"refiner__model": None}
+
+
+def test_nothing_is_printed_on_stdout(
+    folder: Path, first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run([folder, "--masks", first, "--out", tmp_path / "out"])
+    captured = capsys.readouterr()
+    assert captured.out == "" and "frame/s" in captured.err
+
+
+def test_the_palette_is_that_of_davis() -> None:
+    start = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
+    assert palette()[:5].tolist() == start
+    assert palette()[[8, 255]].tolist() == [[64, 0, 0], [224, 224, 192]]
+    assert len(np.unique(palette(), axis=0)) == 256
+
+
+def test_masks_of_more_than_255_objects_are_written_and_read(tmp_path: Path) -> None:
+    labels = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    write_labels(tmp_path / "deep.png", labels)
+    objects = read_objects(tmp_path / "deep.png")
+    assert len(objects) == 399 and objects[398, 19, 19]
+
+
+def test_an_overlay_leaves_the_background_alone() -> None:
+    image = np.full((9, 9, 3), 100, np.uint8)
+    labels = np.zeros((9, 9), np.uint16)
+    labels[2:7, 2:7] = 257
+    drawn = draw(image, labels)
+    assert (drawn[labels == 0] == 100).all()
+    np.testing.assert_array_equal(drawn[2, 2], palette()[2])
+    np.testing.assert_array_equal(drawn[4, 4], (50, 114, 50))
