@@ -18,7 +18,7 @@ BEND_POINTS = 4  # control points of a bend along each side of the source
 
 @dataclass(frozen=True)
 class Bend:
-    """A smooth deformation of a source: `grid` [n, n, 2] source pixels, times `amount` per frame."""
+    """A smooth deformation: `grid` [n, n, 2] in source pixels, times `amount` [T]."""
 
     grid: np.ndarray
     amount: np.ndarray
@@ -193,7 +193,7 @@ def random_colour(rng: np.random.Generator, strength: float) -> np.ndarray:
 
 
 def colour_frames(rng: np.random.Generator, frames: np.ndarray) -> None:
-    """Change colours in place: a jitter for the whole clip, and a drift from first to last frame."""
+    """Change colours in place: one jitter for the clip, and a drift from first to last frame."""
     start = random_colour(rng, 0.25 if rng.random() < 0.8 else 0.0)
     end = start
     if rng.random() < 0.4:

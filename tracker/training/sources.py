@@ -109,7 +109,7 @@ class Sprite:
 
 @dataclass(frozen=True)
 class Video:
-    """Frames in order and, for each, its mask or None; `dense` when neighbours are close in time."""
+    """Frames in order, each with its mask or None; `dense`: neighbours are close in time."""
 
     name: str
     frames: tuple[Path, ...]
