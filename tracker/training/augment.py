@@ -18,7 +18,7 @@ BEND_POINTS = 4  # control points of a bend along each side of the source
 
 @dataclass(frozen=True)
 class Bend:
-    """A smooth deformation of a source: `grid` [n, n, 2] source pixels, times `amount` per frame."""
+    """A smooth deformation: `grid` [n, n, 2] in source pixels, times `amount` [T]."""
 
     grid: np.ndarray
     amount: np.ndarray
@@ -58,8 +58,8 @@ def random_motion(rng: np.random.Generator, frames: int, extent: float, pace: fl
     """
     step = extent * pace
     x, y = smooth_path(rng, frames, step), smooth_path(rng, frames, step * 0.6)
-    angle = smooth_path(rng, frames, 0.8 * pace)
-    size = np.clip(smooth_path(rng, frames, 0.5 * pace), -0.6, 0.6)
+    angle = smooth_path(rng, frames, 1.2 * pace)
+    size = np.clip(smooth_path(rng, frames, 0.8 * pace), -0.6, 0.6)
     shear = np.clip(smooth_path(rng, frames, 0.4 * pace), -0.3, 0.3)
     tilt = np.zeros((2, frames))
     if rng.random() < 0.3:
@@ -114,9 +114,12 @@ def warp_full(
     t: int = 0,
     labels: bool = False,
 ) -> np.ndarray:
-    """A picture (mirrored outside its border) or a label map (0 outside) on a square canvas."""
+    """A picture or a label map on a square canvas; mirrored outside its border.
+
+    Labels are mirrored as well: what reaches outside is mostly an object the border cuts off.
+    """
     flags = cv2.INTER_NEAREST if labels else cv2.INTER_LINEAR
-    border = cv2.BORDER_CONSTANT if labels else cv2.BORDER_REFLECT_101
+    border = cv2.BORDER_REFLECT_101
     if bend is None:
         return cv2.warpPerspective(image, matrix, (size, size), flags=flags, borderMode=border)
     where = bent_map(np.linalg.inv(matrix), (0, 0, size, size), image.shape, bend, t)
@@ -186,14 +189,14 @@ def random_colour(rng: np.random.Generator, strength: float) -> np.ndarray:
     saturation = math.exp(rng.normal(0, strength))
     matrix = saturation * np.eye(3) + (1 - saturation) * grey
     matrix += rng.normal(0, 0.15 * strength, (3, 3))
-    matrix *= math.exp(rng.normal(0, 0.6 * strength))
-    offset = rng.normal(0, 60 * strength) + rng.normal(0, 20 * strength, 3)
+    matrix *= math.exp(rng.normal(0, 0.45 * strength))
+    offset = rng.normal(0, 50 * strength) + rng.normal(0, 20 * strength, 3)
     middle = 110 * (1 - matrix.sum(1))  # contrast about a middle grey, not about black
     return np.column_stack([matrix, 0.7 * middle + offset])
 
 
 def colour_frames(rng: np.random.Generator, frames: np.ndarray) -> None:
-    """Change colours in place: a jitter for the whole clip, and a drift from first to last frame."""
+    """Change colours in place: one jitter for the clip, and a drift from first to last frame."""
     start = random_colour(rng, 0.25 if rng.random() < 0.8 else 0.0)
     end = start
     if rng.random() < 0.4:

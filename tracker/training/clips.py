@@ -10,12 +10,16 @@ import numpy as np
 import torch
 
 from tracker.training.augment import colour_frames, soften_frames
+from tracker.training.events import other_shot
 from tracker.training.layers import draw_scene
-from tracker.training.scenes import Library, Scene, composed_scene, static_scene, video_scene
+from tracker.training.library import Library, Stage
+from tracker.training.scenes import composed_scene, static_scene, video_scene
 from tracker.training.sources import DataError
 
 MIN_PIXELS = 40  # of an object in frame 0, on a canvas of 256 x 256
+MAX_SHARE = 0.85  # of frame 0: what covers more is no object to track
 ATTEMPTS = 20
+MAKERS = {"static": static_scene, "video": video_scene, "composed": composed_scene}
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,11 @@ class ClipDataset:
         self, library: Library, config: ClipConfig, seed: int = 0, length: int = 1_000_000
     ) -> None:
         self.library, self.config, self.seed, self.length = library, config, seed, length
-        weights = {
-            "static": config.static if library.stills else 0.0,
-            "video": config.video if library.videos else 0.0,
-            "composed": config.composed if library.videos else 0.0,
-        }
+        weights = {kind: getattr(config, kind) for kind in MAKERS}
+        if not library.stills:
+            weights["static"] = 0.0
+        if not library.videos:
+            weights["video"] = weights["composed"] = 0.0
         if not sum(weights.values()):
             raise DataError(f"no source for any kind of clip asked for: {config}")
         self._kinds = list(weights)
@@ -84,8 +88,10 @@ class ClipDataset:
 
     def _make(self, rng: np.random.Generator, kind: str) -> Clip | None:
         config = self.config
-        scene = self._scene(rng, kind)
+        stage = Stage(rng, self.library, config.frames, config.size, config.max_gap)
+        scene = MAKERS[kind](stage)
         frames, labels = draw_scene(scene.background, scene.layers, config.frames, config.size)
+        other_shot(stage, frames, labels)
         limit = min(scene.limit, config.max_objects)
         labels, count = shuffle_ids(rng, labels, limit, config.size)
         if not count:
@@ -93,13 +99,6 @@ class ClipDataset:
         colour_frames(rng, frames)
         soften_frames(rng, frames, self._noise)
         return Clip(frames, labels, count, kind)
-
-    def _scene(self, rng: np.random.Generator, kind: str) -> Scene:
-        config = self.config
-        if kind == "static":
-            return static_scene(rng, self.library, config.frames, config.size)
-        make = video_scene if kind == "video" else composed_scene
-        return make(rng, self.library, config.frames, config.size, config.max_gap)
 
 
 def shuffle_ids(
@@ -110,8 +109,8 @@ def shuffle_ids(
     labels: [T, S, S] uint8. Returns new labels and N; what is not kept becomes background.
     """
     areas = np.bincount(labels[0].ravel(), minlength=256)
-    least = MIN_PIXELS * (size / 256) ** 2
-    ids = np.flatnonzero(areas[1:] >= least) + 1
+    least, most = MIN_PIXELS * (size / 256) ** 2, MAX_SHARE * size * size
+    ids = np.flatnonzero((areas[1:] >= least) & (areas[1:] <= most)) + 1
     ids = rng.permutation(ids)[:limit]
     table = np.zeros(256, np.uint8)
     table[ids] = np.arange(1, len(ids) + 1)

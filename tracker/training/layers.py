@@ -44,6 +44,20 @@ class Background:
         labels = warp_full(self.labels[k], self.matrices[t], size, self.bend, t, labels=True)
         return image, labels
 
+    def ids(self) -> list[int]:
+        """Ids in the first label map."""
+        return (np.flatnonzero(np.bincount(self.labels[0].ravel())[1:]) + 1).tolist()
+
+    def box(self, label: int, t: int) -> tuple[int, int, int, int] | None:
+        """(x, y, w, h) of an object in the source of frame t, None if it is not there."""
+        labels = self.labels[t if len(self.labels) > 1 else 0]
+        box = cv2.boundingRect(cv2.compare(labels, int(label), cv2.CMP_EQ))
+        return tuple(box) if box[2] else None
+
+    def cut(self, label: int) -> Cutout | None:
+        """An object of the first picture, None if it is too small."""
+        return cut(self.images[0], self.labels[0], label)
+
 
 @dataclass
 class Layer:

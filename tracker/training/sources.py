@@ -46,40 +46,15 @@ SET_WEIGHTS = {
 }
 
 # DAVIS 2016 and 2017 validation sequences (davischallenge.org): never trained on.
-DAVIS_VALIDATION = frozenset(
-    [
-        "bike-packing",
-        "blackswan",
-        "bmx-trees",
-        "breakdance",
-        "camel",
-        "car-roundabout",
-        "car-shadow",
-        "cows",
-        "dance-twirl",
-        "dog",
-        "dogs-jump",
-        "drift-chicane",
-        "drift-straight",
-        "goat",
-        "gold-fish",
-        "horsejump-high",
-        "india",
-        "judo",
-        "kite-surf",
-        "lab-coat",
-        "libby",
-        "loading",
-        "mbike-trick",
-        "motocross-jump",
-        "paragliding-launch",
-        "parkour",
-        "pigs",
-        "scooter-black",
-        "shooting",
-        "soapbox",
-    ]
-)
+# fmt: off
+DAVIS_VALIDATION = frozenset([
+    "bike-packing", "blackswan", "bmx-trees", "breakdance", "camel", "car-roundabout", "car-shadow",
+    "cows", "dance-twirl", "dog", "dogs-jump", "drift-chicane", "drift-straight", "goat",
+    "gold-fish", "horsejump-high", "india", "judo", "kite-surf", "lab-coat", "libby", "loading",
+    "mbike-trick", "motocross-jump", "paragliding-launch", "parkour", "pigs", "scooter-black",
+    "shooting", "soapbox",
+])
+# fmt: on
 
 Rule = Literal["instances", "union", "partition"]
 
@@ -109,7 +84,7 @@ class Sprite:
 
 @dataclass(frozen=True)
 class Video:
-    """Frames in order and, for each, its mask or None; `dense` when neighbours are close in time."""
+    """Frames in order, each with its mask or None; `dense`: neighbours are close in time."""
 
     name: str
     frames: tuple[Path, ...]

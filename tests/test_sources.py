@@ -1,0 +1,132 @@
+"""Readers of training data on small files written by the tests."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tracker.training import sources
+from tracker.training.library import Library
+from tracker.training.sources import Cache, DataError, Still
+
+
+def write_image(path, shape=(20, 30), value=90):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.full((*shape, 3), (value, 2 * value % 256, 10), np.uint8)
+    cv2.imwrite(str(path), image[..., ::-1])
+
+
+def write_mask(path, labels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(np.asarray(labels, np.uint8), "P")
+    image.putpalette([v for i in range(256) for v in (i * 7 % 256, 255 - i, i)])
+    image.save(path)
+
+
+def labels(shape=(20, 30)):
+    ids = np.zeros(shape, np.uint8)
+    ids[2:8, 3:9], ids[10:18, 12:28] = 4, 7
+    return ids
+
+
+def video(images, masks, count=3, annotated=(0, 1, 2)):
+    for t in range(count):
+        write_image(images / f"{t:05d}.png")
+        if t in annotated:
+            write_mask(masks / f"{t:05d}.png", labels())
+
+
+def test_palette_masks_are_read_as_indices_not_colours(tmp_path):
+    write_mask(tmp_path / "m.png", labels())
+    assert np.array_equal(sources.read_labels(tmp_path / "m.png"), labels())
+
+
+def test_pictures_are_rgb_and_reduced_only_when_larger(tmp_path):
+    write_image(tmp_path / "a.png")
+    image = sources.read_rgb(tmp_path / "a.png", short_side=400)
+    assert image.shape == (20, 30, 3)
+    assert image[0, 0].tolist() == [90, 180, 10]
+    assert sources.read_rgb(tmp_path / "a.png", short_side=10).shape == (10, 15, 3)
+
+
+def test_damaged_and_missing_files_are_named(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG no")
+    for read in (sources.read_rgb, sources.read_labels, sources.read_sprite):
+        with pytest.raises(DataError, match=r"bad\.png"):
+            read(tmp_path / "bad.png")
+    with pytest.raises(DataError, match=r"gone\.png"):
+        sources.read_rgb(tmp_path / "gone.png")
+
+
+def test_the_three_video_layouts(tmp_path):
+    plain, davis, youtube = tmp_path / "plain", tmp_path / "davis", tmp_path / "ytvos"
+    video(plain / "one/frames", plain / "one/masks")
+    video(davis / "JPEGImages/480p/two", davis / "Annotations/480p/two")
+    video(davis / "JPEGImages/480p/other", davis / "Annotations/480p/other")
+    (davis / "ImageSets/2017").mkdir(parents=True)
+    (davis / "ImageSets/2017/train.txt").write_text("two\n")
+    video(youtube / "JPEGImages/three", youtube / "Annotations/three", 6, (0, 5))
+    assert [v.name for v in sources.find_videos(plain)] == ["one"]
+    assert [v.name for v in sources.find_videos(davis)] == ["other", "two"]
+    assert [v.name for v in sources.find_videos(davis, "2017/train")] == ["two"]
+    sparse = sources.find_videos(youtube)[0]
+    assert len(sparse.frames) == 6
+    assert [f.stem for f in sparse.annotated.frames] == ["00000", "00005"]
+    with pytest.raises(DataError, match="no list of sequences"):
+        sources.find_videos(davis, "2017/trian")
+
+
+def test_validation_sequences_are_never_training_data(tmp_path):
+    for name in ("bear", "libby", "davis_bmx-trees"):
+        video(tmp_path / name / "frames", tmp_path / name / "masks")
+    assert [v.name for v in sources.find_videos(tmp_path)] == ["bear"]
+    assert len(sources.find_videos(tmp_path, validation=True)) == 3
+    assert [v.name for v in Library.open(tmp_path).videos] == ["bear"]
+
+
+def test_rules_of_a_manifest(tmp_path):
+    for name in ("coco_1", "ccp_1", "bsds_1"):
+        write_image(tmp_path / f"images/{name}.png")
+        write_mask(tmp_path / f"masks/{name}.png", labels())
+    facts = {"sets": {"ccp": {"parts": True}, "bsds": {"partition": True}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(facts))
+    stills = {s.name: s for s in sources.static_folder(tmp_path)}
+    assert stills["ccp_1"].rule == "union"
+    assert stills["bsds_1"].rule == "partition"
+    rng, cache = np.random.default_rng(0), Cache()
+    _, whole = sources.load_still(stills["ccp_1"], cache, rng)
+    assert np.array_equal(whole, labels() > 0)
+    _, instances = sources.load_still(stills["coco_1"], cache, rng)
+    assert np.array_equal(instances == 2, labels() == 7)
+    _, regions = sources.load_still(stills["bsds_1"], cache, rng)
+    assert 1 <= regions.max() <= 2
+
+
+def test_tiny_instances_are_background(tmp_path):
+    ids = labels((100, 100))
+    ids[50, 50] = 9  # one pixel in 10000: under 0.1 percent
+    write_image(tmp_path / "i.png", (100, 100))
+    write_mask(tmp_path / "m.png", ids)
+    still = Still("i", tmp_path / "i.png", tmp_path / "m.png")
+    _, kept = sources.load_still(still, Cache(), np.random.default_rng(0))
+    assert kept.max() == 2
+    assert kept[50, 50] == 0
+
+
+def test_cache_holds_what_fits(tmp_path):
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png")
+    cache = Cache(budget=20 * 30 * 3)
+    first = cache.rgb(tmp_path / "a.png")
+    assert cache.rgb(tmp_path / "a.png") is first
+    assert cache.rgb(tmp_path / "b.png") is not cache.rgb(tmp_path / "b.png")
+    assert cache.used == 20 * 30 * 3
+    with pytest.raises(ValueError, match="read-only"):
+        first[0, 0] = 0
+
+
+def test_a_folder_without_masks_is_an_error_with_its_name(tmp_path):
+    with pytest.raises(DataError, match=str(tmp_path)):
+        Library.open(tmp_path)

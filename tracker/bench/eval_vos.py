@@ -1,0 +1,279 @@
+"""`python -m tracker eval`: J and F of a tracker on videos with masks, beside two floors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from tracker.bench.floors import RepeatFirstMask, WarpByFlow
+from tracker.bench.metrics import ObjectScore, Scorer
+from tracker.training.sources import DataError, Video, find_videos, read_labels, read_rgb
+
+log = logging.getLogger(__name__)
+
+
+class HasLabels(Protocol):
+    """An answer: labels [H, W], 0 background, objects 1..N in order of arrival."""
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+
+class Tracker(Protocol):
+    """The calls of HQTracker: one of them for each frame (masks [N, H, W] bool)."""
+
+    def initialize(self, image: np.ndarray, masks: np.ndarray) -> HasLabels: ...
+    def track(self, image: np.ndarray) -> HasLabels: ...
+    def add_objects(self, image: np.ndarray, masks: np.ndarray) -> HasLabels: ...
+
+
+@dataclass(frozen=True)
+class SequenceScore:
+    """Scores of one method on one video; objects by their id in the masks."""
+
+    name: str
+    objects: dict[int, ObjectScore]
+    frames: int
+    seconds: float
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of the tracker's calls, reading of files not counted."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Means over objects (each counts alike, as in DAVIS); None where nothing was scored."""
+
+    j: float | None
+    f: float | None
+    jf: float | None
+    false_presence: float | None
+    fps: float
+
+
+def evaluate_video(tracker: Tracker, video: Video, max_frames: int | None = None) -> SequenceScore:
+    """Track one video from its masks; every frame with a mask but the first and last is scored.
+
+    Objects start in the first frame whose mask shows them: the first ones by `initialize`, later
+    ones by `add_objects`. Frames before the first mask are skipped.
+    Raises DataError if there is no mask, or no object in any.
+    """
+    frames, masks = video.frames[:max_frames], video.masks[:max_frames]
+    scorer, ids, seconds, count = Scorer(), [], 0.0, 0
+    for t, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
+        truth = None if mask is None else read_labels(mask)
+        new = [] if truth is None else [i for i in _present(truth) if i not in ids]
+        if not ids and not new:
+            continue
+        image = read_rgb(frame)
+        started = time.perf_counter()
+        answer = _step(tracker, image, truth, new, first=not ids)
+        seconds += time.perf_counter() - started
+        count += 1
+        if truth is not None and ids and t < len(frames) - 1:
+            scorer.add(_with_ids(answer.labels, [*ids, *new]), truth, list(ids))
+        ids += new
+    if not ids:
+        raise DataError(f"{video.name}: no object in any of its masks")
+    return SequenceScore(video.name, scorer.result(), count, seconds)
+
+
+def _step(tracker: Tracker, image, truth, new: list[int], first: bool) -> HasLabels:
+    if not new:
+        return tracker.track(image)
+    masks = np.stack([truth == i for i in new])
+    return tracker.initialize(image, masks) if first else tracker.add_objects(image, masks)
+
+
+def _present(labels: np.ndarray) -> list[int]:
+    return (np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[1:]) + 1).tolist()
+
+
+def _with_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
+    """From order of arrival to the ids of the masks."""
+    table = np.zeros(max(len(ids) + 1, int(labels.max()) + 1), np.uint8)
+    table[1 : len(ids) + 1] = ids
+    return table[labels]
+
+
+def evaluate(
+    make_tracker: Callable[[], Tracker], videos: Sequence[Video], max_frames: int | None = None
+) -> list[SequenceScore]:
+    """Every video in turn, each with what `make_tracker` gives (it may be one object, reused)."""
+    scores = []
+    for video in videos:
+        score = evaluate_video(make_tracker(), video, max_frames)
+        log.info("%s: J&F %s, %.2f frames/s", video.name, _percent(mean([score]).jf), score.fps)
+        scores.append(score)
+    return scores
+
+
+def mean(scores: Sequence[SequenceScore]) -> Mean:
+    """Means over all objects; false presence over all frames with something absent."""
+    objects = [o for score in scores for o in score.objects.values()]
+    seconds = sum(score.seconds for score in scores)
+    absent = sum(o.absent for o in objects)
+    false = sum(o.absent * (o.false_presence or 0.0) for o in objects)
+    return Mean(
+        j=float(np.mean([o.j for o in objects])) if objects else None,
+        f=float(np.mean([o.f for o in objects])) if objects else None,
+        jf=float(np.mean([o.jf for o in objects])) if objects else None,
+        false_presence=false / absent if absent else None,
+        fps=sum(score.frames for score in scores) / seconds if seconds else 0.0,
+    )
+
+
+def check_manifest(root: Path, videos: Sequence[Video]) -> list[str]:
+    """Differences between the videos found and `root`/manifest.json; none without a manifest.
+
+    Compared: names, number of frames, size of the first frame, number of objects in all masks.
+    """
+    path = root / "manifest.json"
+    if not path.exists():
+        return []
+    stated = {s["name"]: s for s in json.loads(path.read_text())["sequences"]}
+    found = {v.name: v for v in videos}
+    faults = [f"{name}: listed in {path}, not found" for name in sorted(stated.keys() - found)]
+    faults += [f"{name}: not listed in {path}" for name in sorted(found.keys() - stated)]
+    for name in sorted(stated.keys() & found.keys()):
+        facts, video = stated[name], found[name]
+        height, width = read_rgb(video.frames[0]).shape[:2]
+        ids = {i for m in video.masks if m is not None for i in _present(read_labels(m))}
+        actual = {
+            "frames": len(video.frames),
+            "width": width,
+            "height": height,
+            "objects": len(ids),
+        }
+        for key, value in actual.items():
+            if key in facts and facts[key] != value:
+                faults.append(f"{name}: {key} {value}, the manifest says {facts[key]}")
+    return faults
+
+
+def table(methods: dict[str, list[SequenceScore]]) -> str:
+    """The scores as text: a block per method, a line per object, sequence (mean) and set (mean)."""
+    header = ("method", "sequence", "object", "J", "F", "J&F", "false", "frames/s")
+    rows = [header]
+    for method, scores in methods.items():
+        for score in scores:
+            if len(score.objects) > 1:
+                rows += [_object_row(method, score.name, i, o) for i, o in score.objects.items()]
+            label = "all" if len(score.objects) > 1 else "".join(map(str, score.objects))
+            rows.append(_mean_row(method, score.name, label, mean([score])))
+        rows.append(_mean_row(method, "MEAN", "all", mean(scores)))
+    widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(w) if k < 3 else cell.rjust(w)
+            for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    note = "false: share of frames without the object in which it was reported all the same"
+    return "\n".join([*lines, note])
+
+
+def _object_row(method: str, name: str, number: int, score: ObjectScore) -> tuple[str, ...]:
+    shares = (score.j, score.f, score.jf, score.false_presence)
+    return (method, name, str(number), *map(_percent, shares), "")
+
+
+def _mean_row(method: str, name: str, label: str, score: Mean) -> tuple[str, ...]:
+    shares = (score.j, score.f, score.jf, score.false_presence)
+    return (method, name, label, *map(_percent, shares), f"{score.fps:.2f}")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def as_json(methods: dict[str, list[SequenceScore]]) -> dict:
+    """The same as plain data, shares from 0 to 1."""
+    return {
+        method: {
+            "mean": asdict(mean(scores)),
+            "sequences": [{**asdict(s), "fps": s.fps, "mean": asdict(mean([s]))} for s in scores],
+        }
+        for method, scores in methods.items()
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    text = "J and F (DAVIS) of a preset on videos with masks, beside two floors"
+    p = argparse.ArgumentParser(prog="python -m tracker eval", description=text)
+    p.add_argument("--data", type=Path, required=True, help="folder of videos with masks")
+    p.add_argument("--preset", default="hqtrack-lite")
+    p.add_argument("--weights", type=Path, help="file or folder; default: the project's weights/")
+    p.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU if there is one")
+    p.add_argument("--split", help='list under ImageSets, for instance "2017/val"')
+    p.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")
+    p.add_argument("--max-frames", type=int, help="only the first frames of each video")
+    p.add_argument("--floors-only", action="store_true", help="no tracker, no weights needed")
+    p.add_argument("--no-floors", action="store_true", help="only the tracker")
+    p.add_argument("--threads", type=int, help="CPU threads of OpenCV and torch")
+    p.add_argument("--json", type=Path, metavar="OUT", help="write the scores there as well")
+    return p
+
+
+def main(argv: list[str], tracker: Callable[[], Tracker] | None = None) -> int:
+    """Run the command; `tracker` replaces the preset's (tests). Status 2: the data are unusable."""
+    args = parser().parse_args(argv)
+    try:
+        videos = _videos(args)
+    except DataError as error:
+        print(f"eval: {error}", file=sys.stderr)
+        return 2
+    if args.threads:
+        cv2.setNumThreads(args.threads)
+    methods: dict[str, list[SequenceScore]] = {}
+    if not args.floors_only:
+        methods[args.preset] = evaluate(tracker or _preset(args), videos, args.max_frames)
+    if not args.no_floors:
+        methods["repeat first mask"] = evaluate(RepeatFirstMask, videos, args.max_frames)
+        methods["warp by flow"] = evaluate(WarpByFlow, videos, args.max_frames)
+    print(table(methods))
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(as_json(methods), indent=1) + "\n")
+    return 0
+
+
+def _videos(args: argparse.Namespace) -> list[Video]:
+    if not args.data.is_dir():
+        raise DataError(f"no folder {args.data}")
+    videos = find_videos(args.data, args.split, validation=True)
+    faults = check_manifest(args.data, videos)
+    if faults:
+        raise DataError("the data differ from their manifest:\n  " + "\n  ".join(faults))
+    if args.sequences:
+        missing = set(args.sequences) - {v.name for v in videos}
+        if missing:
+            names = ", ".join(v.name for v in videos)
+            raise DataError(f"no sequence {', '.join(sorted(missing))}; there are {names}")
+        videos = [v for v in videos if v.name in args.sequences]
+    return videos
+
+
+def _preset(args: argparse.Namespace) -> Callable[[], Tracker]:
+    import torch
+
+    from tracker.pipeline import HQTracker
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    tracker = HQTracker.from_preset(args.preset, weights=args.weights, device=args.device)
+    return lambda: tracker
