@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tracker.checkpoints
 import tracker.pipeline
+import tracker.vmos.loading
 from tracker.checkpoints import CheckpointError
 from tracker.config import ConfigError, FrameConfig, TrackerConfig, preset
-from tracker.pipeline import OFFICIAL_VMOS, HQTracker, weights_folder
+from tracker.pipeline import HQTracker, weights_folder
+from tracker.vmos.loading import OFFICIAL_VMOS
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, light_model: object) -> list[tuple]:
         asked.append((config, folder))
         return light_model
 
-    monkeypatch.setattr(tracker.checkpoints, "load_vmos", load, raising=False)
+    monkeypatch.setattr(tracker.vmos.loading, "load_vmos", load)
     return asked
 
 

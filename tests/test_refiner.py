@@ -10,10 +10,10 @@ import torch
 from deterministic import deterministic_state
 from torch import Tensor, nn
 
-from tracker.checkpoints import CheckpointError
+from tracker.checkpoints import CheckpointError, fill
 from tracker.config import ConfigError
 from tracker.refiner import CHECKPOINTS, MaskRefiner, build_refiner, checkpoint_path
-from tracker.refiner.build import empty_network, load_strictly
+from tracker.refiner.build import empty_network
 
 LOGIT_TOLERANCE = 1e-3
 BOXES = np.array(
@@ -83,7 +83,7 @@ class CheapEncoder(nn.Module):
 
 def network_with(model: str) -> nn.Module:
     network = empty_network(model)
-    load_strictly(network, deterministic_state(network.state_dict()), "deterministic weights")
+    fill(network, deterministic_state(network.state_dict()), "deterministic weights")
     return network
 
 

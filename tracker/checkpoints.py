@@ -1,13 +1,14 @@
 """Weights on disk and the network in memory: strict in both directions.
 
-Bundled weights are safetensors files that carry the preset's network settings as metadata; a file
-of another network is refused with the names that disagree.
+Bundled weights are safetensors files that carry their network's settings as metadata. Files made
+by torch are read with `weights_only=True`: they can hold tensors, never code.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,59 +20,86 @@ from torch import Tensor, nn
 
 from tracker.config import ScaleConfig, VmosConfig
 
+REMEDY = "remove it and fetch it again with `make weights`"
+NAMES_SHOWN = 5
+"""Entries of each kind that an error lists."""
+
 
 class CheckpointError(RuntimeError):
     """A weights file that is missing, damaged, or of another network."""
 
 
+def read_torch(file: Path) -> Mapping[str, Any]:
+    """The table in a file written by `torch.save`. CheckpointError when there is none to read."""
+    if not file.is_file():
+        raise CheckpointError(f"no weights at {file}; fetch them with `make weights`")
+    try:
+        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{file} is damaged or no checkpoint ({reason}); {REMEDY}") from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{file} holds no table of named tensors; {REMEDY}")
+    return content
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str | Path) -> None:
+    """Give the network these entries, as float32, and set evaluation mode without gradients.
+
+    CheckpointError names `origin` and the entries that are missing, unexpected or mis-shaped.
+    """
+    strays = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if strays:
+        raise CheckpointError(f"{origin}: {strays[0]} is no tensor; {REMEDY}")
+    own = network.state_dict()
+    shapes = [
+        f"{key} is {list(state[key].shape)} instead of {list(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    faults = {
+        "missing": [key for key in own if key not in state],
+        "unexpected": [key for key in state if key not in own],
+        "of another shape": shapes,
+    }
+    if any(faults.values()):
+        found = "; ".join(
+            f"{len(keys)} {kind}: {', '.join(keys[:NAMES_SHOWN])}"
+            + (", ..." if len(keys) > NAMES_SHOWN else "")
+            for kind, keys in faults.items()
+            if keys
+        )
+        raise CheckpointError(f"{origin} holds the weights of another model ({found}); {REMEDY}")
+    full = {k: v.to(torch.float32) if v.is_floating_point() else v for k, v in state.items()}
+    network.load_state_dict(full, strict=True, assign=True)
+    # ViT-tiny copies its attention biases when evaluation mode is set: it must be set again.
+    network.requires_grad_(False).eval()
+
+
 def save_bundled(
-    model: nn.Module, config: VmosConfig, file: Path, notes: Mapping[str, str]
+    state: Mapping[str, Tensor], config: VmosConfig, file: Path, notes: Mapping[str, str]
 ) -> None:
-    """Write float16 weights with the network's settings and `notes` as metadata."""
-    state = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    """Write float16 entries with the network's settings and `notes` as metadata."""
+    half = {name: value.detach().cpu().half().contiguous() for name, value in state.items()}
     metadata = {"network": json.dumps(dataclasses.asdict(config), sort_keys=True), **notes}
-    save_file(state, str(file), metadata=metadata)
+    save_file(half, str(file), metadata=metadata)
 
 
 def read_bundled(file: Path) -> tuple[dict[str, Tensor], VmosConfig, dict[str, str]]:
-    """Entries (float32), network settings and notes of a bundled file."""
+    """Entries (float16), network settings and notes of a bundled file."""
+    if not file.is_file():
+        raise CheckpointError(f"no weights at {file}; a checkout of the repository holds them")
     try:
         with safe_open(str(file), framework="pt", device="cpu") as stored:
             notes = dict(stored.metadata() or {})
-            state = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
+            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        network = _vmos_config(json.loads(notes.pop("network")))
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{file}: no such weights file; a checkout of the repository holds it in weights/"
+            f"{file} is damaged or not written by this project ({error}); restore it from the "
+            "repository"
         ) from error
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{file}: not a readable safetensors file ({error}); fetch it again"
-        ) from error
-    if "network" not in notes:
-        raise CheckpointError(
-            f"{file}: has no network settings; it was not written by this project"
-        )
-    return state, _vmos_config(json.loads(notes.pop("network"))), notes
-
-
-def fill(model: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Load every entry; CheckpointError names what is missing, unexpected or of another shape."""
-    own = model.state_dict()
-    problems = [f"missing {name}" for name in own if name not in state]
-    problems += [f"unexpected {name}" for name in state if name not in own]
-    problems += [
-        f"{name} has shape {tuple(state[name].shape)}, the network has {tuple(own[name].shape)}"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    if problems:
-        shown = "; ".join(problems[:8]) + (" ..." if len(problems) > 8 else "")
-        raise CheckpointError(
-            f"{origin}: {len(problems)} entries do not fit the network: {shown}; "
-            "is it a checkpoint of another model?"
-        )
-    with torch.no_grad():
-        model.load_state_dict(dict(state), strict=True)
+    return state, network, notes
 
 
 def _vmos_config(values: dict[str, Any]) -> VmosConfig:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OFFICIAL_VMOS = "save_step_42000.pth"
-"""The file of the official HQTrack segmenter; the preset `hqtrack` runs it where it is present."""
-
 WEIGHTS_VARIABLE = "HQTRACK_WEIGHTS"
 """Environment variable that names the folder of weights; default: `weights/` of the checkout."""
 
@@ -263,6 +260,8 @@ def _with_available_weights(
     config: TrackerConfig, folder: Path, overrides: dict[str, Any]
 ) -> tuple[TrackerConfig, str]:
     """The settings that the weights in the folder allow, and a note on which weights they are."""
+    from tracker.vmos.loading import OFFICIAL_VMOS
+
     if config.name != "hqtrack":
         return config, f"{config.name} bundled"
     if (folder / OFFICIAL_VMOS).is_file():
@@ -291,7 +290,7 @@ def _refiner(
 def _session_maker(
     config: TrackerConfig, folder: Path, device: torch.device
 ) -> Callable[[], Session]:
-    from tracker.checkpoints import load_vmos
+    from tracker.vmos.loading import load_vmos
     from tracker.vmos.session import VmosSession
 
     model = load_vmos(config, folder).to(device).eval()

@@ -11,7 +11,7 @@ from tracker.checkpoints import CheckpointError, fill
 from tracker.config import PRESETS
 from tracker.vmos.deterministic import deterministic_array
 from tracker.vmos.model import VmosModel
-from tracker.vmos.official_names import RULES, official_to_ours
+from tracker.vmos.official_names import official_to_ours, ours_to_official
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which the public training code puts the entries."""
@@ -38,7 +38,7 @@ def from_official(loaded: Mapping[str, object], origin: str) -> dict[str, Tensor
     for stored, value in loaded.items():
         official = stored.removeprefix(PREFIX)
         try:
-            ours = official_to_ours(official, RULES)
+            ours = official_to_ours(official)
         except KeyError as error:
             raise CheckpointError(f"{origin}: {error.args[0]}") from error
         if not isinstance(value, Tensor):
@@ -53,12 +53,21 @@ def from_official(loaded: Mapping[str, object], origin: str) -> dict[str, Tensor
     return state
 
 
-def deterministic_model(names_and_shapes: Mapping[str, tuple[int, ...]]) -> VmosModel:
-    """HQTrack's network filled by the documented rule from official names and shapes."""
+def deterministic_model() -> VmosModel:
+    """HQTrack's network with weights that follow from the official names and shapes alone."""
+    model = VmosModel(PRESETS["hqtrack"].vmos)
     official = {
         name: torch.from_numpy(deterministic_array(name, shape))
-        for name, shape in names_and_shapes.items()
+        for name, shape in official_shapes(model).items()
     }
-    model = VmosModel(PRESETS["hqtrack"].vmos)
     fill(model, from_official(official, "deterministic weights"), "deterministic weights")
-    return model.eval()
+    return model
+
+
+def official_shapes(model: VmosModel) -> dict[str, tuple[int, ...]]:
+    """Official names and shapes of the entries that the network needs."""
+    shapes = {}
+    for name, value in model.state_dict().items():
+        pointwise = name.endswith(POINTWISE_CONVOLUTION)
+        shapes[ours_to_official(name)] = (*value.shape, *((1, 1) if pointwise else ()))
+    return shapes

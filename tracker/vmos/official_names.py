@@ -90,9 +90,9 @@ def _fusion_rules(official: str, ours: str) -> tuple[Rule, ...]:
 
 PROPAGATION_RULES: tuple[Rule, ...] = (
     ("encoder_projector.*", "encoder_projector.*"),
+    *_layer_rules("LSTT.layer_s8", "propagation.layers.3"),
     *_layer_rules("LSTT.layers.#", "propagation.layers.#"),
     *_fusion_rules("LSTT.s8", "propagation.fusions.0"),
-    *_layer_rules("LSTT.layer_s8", "propagation.layers.3"),
     *_fusion_rules("LSTT.s4", "propagation.fusions.1"),
 )
 
@@ -123,11 +123,19 @@ def official_to_ours(name: str, rules: tuple[Rule, ...] = RULES) -> str | None:
     for official, ours in rules:
         match = _expression(official).fullmatch(name)
         if match:
-            values = iter(match.groups())
-            return None if ours is None else re.sub(r"[#*]", lambda _, v=values: next(v), ours)
+            return None if ours is None else _with_values(ours, match)
     raise KeyError(
         f"no rule for the checkpoint entry {name!r}: not a VMOS checkpoint, or a newer one"
     )
+
+
+def ours_to_official(name: str) -> str:
+    """The official name of our entry `name`. Raises KeyError for a name that no rule gives."""
+    for official, ours in RULES:
+        match = ours and _expression(ours).fullmatch(name)
+        if match:
+            return _with_values(official, match)
+    raise KeyError(f"no rule gives the entry {name!r}")
 
 
 def encoder_name(official: str) -> str:
@@ -139,6 +147,11 @@ def encoder_name(official: str) -> str:
     if ours is None:
         raise KeyError(f"the checkpoint entry {official!r} is dropped: it never reaches the output")
     return ours.removeprefix("encoder.")
+
+
+def _with_values(pattern: str, match: re.Match[str]) -> str:
+    values = iter(match.groups())
+    return re.sub(r"[#*]", lambda _: next(values), pattern)
 
 
 @cache

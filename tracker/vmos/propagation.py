@@ -216,7 +216,9 @@ class Propagation(nn.Module):
                 traces.append(trace)
                 outputs.append((visual, identity))
             if len(outputs) > 1:
-                visual, identity = (torch.cat(branch, dim=-1) for branch in zip(*outputs))
+                visual, identity = (
+                    torch.cat(branch, dim=-1) for branch in zip(*outputs, strict=True)
+                )
         return to_image(visual, grid), to_image(identity, grid), tuple(traces)
 
     def remember(self, traces: Sequence[Trace], embeddings: Sequence[Tensor]) -> FrameMemory:

@@ -34,7 +34,7 @@ class VmosFrame:
 
 @dataclass(frozen=True)
 class EncodedFrame:
-    """An encoded frame, its size in pixels, and the size of the network's input, (height, width)."""
+    """An encoded frame; sizes of the frame and of the network's input are (height, width)."""
 
     features: ImageFeatures
     size: tuple[int, int]
@@ -118,7 +118,7 @@ class VmosSession:
 
     @property
     def memory_frames(self) -> tuple[tuple[int, ...], int]:
-        """Frames held by the first group: long-term (in the bank's order), and the short-term one."""
+        """Frames the first group holds: long-term in the bank's order, and the short-term one."""
         group = self._groups[0]
         return group.long_term.frames, group.short_term.frame
 

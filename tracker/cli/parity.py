@@ -1,0 +1,123 @@
+"""`python -m tracker parity CASE.npz [--forced]`: compare with a recorded reference run.
+
+The recording's format, and the rule for the weights, are those of `tests/parity/README.md`. One
+line per frame; exit status 1 past the limits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tracker.config import PRESETS, FrameConfig, MemoryConfig, TrackerConfig
+
+LOGIT_LIMIT = 1e-4
+"""Largest logit difference when the recorded labels are remembered: rounding reaches 4e-5."""
+
+LABEL_LIMIT = 0.999
+"""Least share of equal labels in any frame."""
+
+NEEDED = ("frames", "initial_labels", "labels", "logits", "settings")
+
+
+class RecordingError(ValueError):
+    """A file that is no recording of the reference implementation."""
+
+
+@dataclass(frozen=True)
+class FrameParity:
+    """One frame: largest logit difference, share of equal labels, whether it was forced."""
+
+    number: int
+    logit_difference: float
+    equal_labels: float
+    forced: bool
+
+    @property
+    def holds(self) -> bool:
+        """Within the limits; free running, a flipped pixel moves logits, so labels decide."""
+        logits_hold = self.logit_difference <= LOGIT_LIMIT or not self.forced
+        return logits_hold and self.equal_labels >= LABEL_LIMIT
+
+    def __str__(self) -> str:
+        return (
+            f"frame {self.number:4d}  logits {self.logit_difference:.2e}  "
+            f"labels {100 * self.equal_labels:.4f} %  {'ok' if self.holds else 'PAST THE LIMIT'}"
+        )
+
+
+def main(argv: list[str]) -> int:
+    """0 when every frame holds, 1 past a limit, 2 for a file that is no recording."""
+    parser = argparse.ArgumentParser(prog="python -m tracker parity", description=__doc__)
+    parser.add_argument("case", type=Path, help="recording, an .npz file")
+    parser.add_argument(
+        "--forced", action="store_true", help="remember the recorded labels, compare logits too"
+    )
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args(argv)
+    try:
+        case = read_case(arguments.case)
+    except RecordingError as error:
+        print(error, file=sys.stderr)
+        return 2
+    holds = True
+    for frame in compare(case, arguments.forced, arguments.device):
+        print(frame, flush=True)
+        holds &= frame.holds
+    return 0 if holds else 1
+
+
+def read_case(file: Path) -> dict[str, np.ndarray]:
+    """The recording's arrays. RecordingError names the file and what is wrong with it."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            case = dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise RecordingError(f"{file}: not a readable recording ({error})") from error
+    missing = [name for name in NEEDED if name not in case]
+    if missing:
+        raise RecordingError(f"{file}: lacks {', '.join(missing)}; a recording has them all")
+    return case
+
+
+def compare(
+    case: dict[str, np.ndarray], forced: bool, device: str = "cpu"
+) -> Iterator[FrameParity]:
+    """Run the recorded frames through our network with the same weights."""
+    from tracker.vmos.official import deterministic_model
+    from tracker.vmos.session import VmosSession
+
+    settings = json.loads(str(case["settings"]))
+    model = deterministic_model().to(device)
+    session = VmosSession(model, _config(settings), device)
+    session.start(case["frames"][0], case["initial_labels"], settings["objects"])
+    for number in range(1, len(case["frames"])):
+        prediction = session.predict(case["frames"][number])
+        decided, recorded = prediction.decide(), case["labels"][number]
+        session.remember(prediction, recorded if forced else decided.labels)
+        difference = np.abs(prediction.logits.cpu().numpy() - case["logits"][number - 1]).max()
+        equal = float((decided.labels == recorded).mean())
+        yield FrameParity(number, float(difference), equal, forced)
+
+
+def _config(settings: dict) -> TrackerConfig:
+    long_edge = settings["max_long_edge"]
+    frame = FrameConfig(
+        min_short_edge=settings["min_short_edge"],
+        max_long_edge=None if long_edge is None else int(long_edge),
+        stride=settings["stride"],
+    )
+    memory = MemoryConfig(
+        capacity=settings["max_long_term_memories"],
+        interval=settings["long_term_mem_gap"],
+        short_term_lag=settings["short_term_mem_skip"],
+    )
+    return dataclasses.replace(PRESETS["hqtrack"], frame=frame, memory=memory)
