@@ -151,3 +151,29 @@ def test_unknown_sequence_and_folder_are_named(two_objects, capsys):
     assert "nope" in capsys.readouterr().err
     assert eval_vos.main(["--data", str(root / "absent")]) == 2
     assert "absent" in capsys.readouterr().err
+
+
+def test_weights_of_a_file_run_with_their_own_network(two_objects, capsys):
+    import torch
+
+    from tracker.checkpoints import save_bundled
+    from tracker.config import preset
+    from tracker.vmos.model import VmosModel
+
+    root, _ = two_objects
+    config = preset("hqtrack-lite").vmos
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_bundled(VmosModel(config), config, root / "trained.safetensors", {})
+    arguments = ["--data", str(root), "--weights", str(root / "trained.safetensors")]
+    arguments += ["--max-frames", "3", "--no-floors", "--device", "cpu", "--json"]
+    arguments += [str(root / "s.json"), "--set", "frame__min_short_edge=64"]
+    assert eval_vos.main(arguments) == 0
+    scores = json.loads((root / "s.json").read_text())
+    assert scores["hqtrack-lite"]["sequences"][0]["frames"] == 3
+    assert 0 <= scores["hqtrack-lite"]["mean"]["jf"] <= 1
+    (root / "broken.safetensors").write_bytes(b"nothing")
+    assert eval_vos.main([*arguments[:3], str(root / "broken.safetensors"), "--no-floors"]) == 2
+    assert "broken.safetensors" in capsys.readouterr().err
+    assert eval_vos.main([*arguments, "--set", "memory__intervall=3"]) == 2
+    assert "memory__interval" in capsys.readouterr().err

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from tracker.bench.floors import RepeatFirstMask, WarpByFlow
-from tracker.bench.metrics import ObjectScore, Scorer
+from tracker.bench.metrics import Scorer
+from tracker.bench.scores import SequenceScore, as_json, mean, percent, table
+from tracker.config import ConfigError, preset
 from tracker.training.sources import DataError, Video, find_videos, read_labels, read_rgb
 
 log = logging.getLogger(__name__)
@@ -35,32 +38,6 @@ class Tracker(Protocol):
     def initialize(self, image: np.ndarray, masks: np.ndarray) -> HasLabels: ...
     def track(self, image: np.ndarray) -> HasLabels: ...
     def add_objects(self, image: np.ndarray, masks: np.ndarray) -> HasLabels: ...
-
-
-@dataclass(frozen=True)
-class SequenceScore:
-    """Scores of one method on one video; objects by their id in the masks."""
-
-    name: str
-    objects: dict[int, ObjectScore]
-    frames: int
-    seconds: float
-
-    @property
-    def fps(self) -> float:
-        """Frames per second of the tracker's calls, reading of files not counted."""
-        return self.frames / self.seconds if self.seconds else 0.0
-
-
-@dataclass(frozen=True)
-class Mean:
-    """Means over objects (each counts alike, as in DAVIS); None where nothing was scored."""
-
-    j: float | None
-    f: float | None
-    jf: float | None
-    false_presence: float | None
-    fps: float
 
 
 def evaluate_video(tracker: Tracker, video: Video, max_frames: int | None = None) -> SequenceScore:
@@ -115,24 +92,9 @@ def evaluate(
     scores = []
     for video in videos:
         score = evaluate_video(make_tracker(), video, max_frames)
-        log.info("%s: J&F %s, %.2f frames/s", video.name, _percent(mean([score]).jf), score.fps)
+        log.info("%s: J&F %s, %.2f frames/s", video.name, percent(mean([score]).jf), score.fps)
         scores.append(score)
     return scores
-
-
-def mean(scores: Sequence[SequenceScore]) -> Mean:
-    """Means over all objects; false presence over all frames with something absent."""
-    objects = [o for score in scores for o in score.objects.values()]
-    seconds = sum(score.seconds for score in scores)
-    absent = sum(o.absent for o in objects)
-    false = sum(o.absent * (o.false_presence or 0.0) for o in objects)
-    return Mean(
-        j=float(np.mean([o.j for o in objects])) if objects else None,
-        f=float(np.mean([o.f for o in objects])) if objects else None,
-        jf=float(np.mean([o.jf for o in objects])) if objects else None,
-        false_presence=false / absent if absent else None,
-        fps=sum(score.frames for score in scores) / seconds if seconds else 0.0,
-    )
 
 
 def check_manifest(root: Path, videos: Sequence[Video]) -> list[str]:
@@ -163,54 +125,6 @@ def check_manifest(root: Path, videos: Sequence[Video]) -> list[str]:
     return faults
 
 
-def table(methods: dict[str, list[SequenceScore]]) -> str:
-    """The scores as text: a block per method, a line per object, sequence (mean) and set (mean)."""
-    header = ("method", "sequence", "object", "J", "F", "J&F", "false", "frames/s")
-    rows = [header]
-    for method, scores in methods.items():
-        for score in scores:
-            if len(score.objects) > 1:
-                rows += [_object_row(method, score.name, i, o) for i, o in score.objects.items()]
-            label = "all" if len(score.objects) > 1 else "".join(map(str, score.objects))
-            rows.append(_mean_row(method, score.name, label, mean([score])))
-        rows.append(_mean_row(method, "MEAN", "all", mean(scores)))
-    widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(w) if k < 3 else cell.rjust(w)
-            for k, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    note = "false: share of frames without the object in which it was reported all the same"
-    return "\n".join([*lines, note])
-
-
-def _object_row(method: str, name: str, number: int, score: ObjectScore) -> tuple[str, ...]:
-    shares = (score.j, score.f, score.jf, score.false_presence)
-    return (method, name, str(number), *map(_percent, shares), "")
-
-
-def _mean_row(method: str, name: str, label: str, score: Mean) -> tuple[str, ...]:
-    shares = (score.j, score.f, score.jf, score.false_presence)
-    return (method, name, label, *map(_percent, shares), f"{score.fps:.2f}")
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
-
-
-def as_json(methods: dict[str, list[SequenceScore]]) -> dict:
-    """The same as plain data, shares from 0 to 1."""
-    return {
-        method: {
-            "mean": asdict(mean(scores)),
-            "sequences": [{**asdict(s), "fps": s.fps, "mean": asdict(mean([s]))} for s in scores],
-        }
-        for method, scores in methods.items()
-    }
-
-
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     text = "J and F (DAVIS) of a preset on videos with masks, beside two floors"
@@ -225,12 +139,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--floors-only", action="store_true", help="no tracker, no weights needed")
     p.add_argument("--no-floors", action="store_true", help="only the tracker")
     p.add_argument("--threads", type=int, help="CPU threads of OpenCV and torch")
+    p.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings, as memory__interval=25"
+    )
     p.add_argument("--json", type=Path, metavar="OUT", help="write the scores there as well")
     return p
 
 
 def main(argv: list[str], tracker: Callable[[], Tracker] | None = None) -> int:
-    """Run the command; `tracker` replaces the preset's (tests). Status 2: the data are unusable."""
+    """Run the command; `tracker` replaces the preset's. Status 2: unusable data or weights."""
     args = parser().parse_args(argv)
     try:
         videos = _videos(args)
@@ -241,7 +158,14 @@ def main(argv: list[str], tracker: Callable[[], Tracker] | None = None) -> int:
         cv2.setNumThreads(args.threads)
     methods: dict[str, list[SequenceScore]] = {}
     if not args.floors_only:
-        methods[args.preset] = evaluate(tracker or _preset(args), videos, args.max_frames)
+        from tracker.checkpoints import CheckpointError
+
+        try:
+            tracker = tracker or _preset(args)
+        except (ConfigError, CheckpointError) as error:
+            print(f"eval: {error}", file=sys.stderr)
+            return 2
+        methods[args.preset] = evaluate(tracker, videos, args.max_frames)
     if not args.no_floors:
         methods["repeat first mask"] = evaluate(RepeatFirstMask, videos, args.max_frames)
         methods["warp by flow"] = evaluate(WarpByFlow, videos, args.max_frames)
@@ -269,11 +193,43 @@ def _videos(args: argparse.Namespace) -> list[Video]:
 
 
 def _preset(args: argparse.Namespace) -> Callable[[], Tracker]:
+    """One tracker, used for every video."""
     import torch
 
     from tracker.pipeline import HQTracker
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    tracker = HQTracker.from_preset(args.preset, weights=args.weights, device=args.device)
+    overrides = dict(_setting(text) for text in args.set)
+    if args.weights is not None and args.weights.is_file():
+        tracker = _of_file(args.weights, args.preset, args.device, overrides)
+    else:
+        tracker = HQTracker.from_preset(args.preset, args.weights, args.device, **overrides)
+    log.info("weights: %s", tracker.weights_note)
     return lambda: tracker
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, _, value = text.partition("=")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def _of_file(file: Path, name: str, device: str | None, overrides: dict[str, Any]) -> Tracker:
+    """A tracker with the network and weights of one file (as training writes it), no refiner."""
+    import torch
+
+    from tracker.checkpoints import fill, read_bundled
+    from tracker.pipeline import HQTracker
+    from tracker.vmos.model import VmosModel
+    from tracker.vmos.session import VmosSession
+
+    state, network, _ = read_bundled(file)
+    config = replace(preset(name, **overrides), vmos=network)
+    model = VmosModel(network)
+    fill(model, state, str(file))
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = model.to(place).eval()
+    return HQTracker(lambda: VmosSession(model, config, place), None, config, str(file))

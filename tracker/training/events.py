@@ -52,15 +52,15 @@ def interval(stage: Stage) -> tuple[int, int]:
 
 
 def other_shot(stage: Stage, frames: np.ndarray, labels: np.ndarray) -> None:
-    """Sometimes some frames show another picture, without any of the objects; in place."""
+    """Sometimes one frame shows another picture, without any of the objects; in place."""
     if stage.frames == 1 or stage.rng.random() > OTHER_SHOT:
         return
     image, _ = backdrop(stage)
     height, width = image.shape[:2]
     matrix = similarity(0, stage.size / width, stage.size / height)
     shot = Background([image], [np.zeros((height, width), np.uint8)], matrix[None])
-    first, end = interval(stage)
-    frames[first:end], labels[first:end] = shot.draw(0, stage.size)
+    t = stage.rng.integers(1, stage.frames)
+    frames[t], labels[t] = shot.draw(0, stage.size)
 
 
 def _look_alike(
