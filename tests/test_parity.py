@@ -1,0 +1,121 @@
+"""The network against recorded outputs of the reference implementation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.recordings import PARITY, checkpoint_entries, recording
+from tracker.cli import parity
+from tracker.config import FrameConfig
+from tracker.preprocess import labels_to_model, model_size, to_model_input
+from tracker.vmos.official import deterministic_model, official_shapes
+
+
+@pytest.fixture(scope="module")
+def model():
+    return deterministic_model()
+
+
+@pytest.fixture
+def one_model(model, monkeypatch):
+    monkeypatch.setattr("tracker.vmos.official.deterministic_model", lambda: model)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"), [("three-objects", 20), pytest.param("odd-size", 4, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("forced", [True, False], ids=["forced", "free"])
+def test_video(one_model, name, frames, forced):
+    """Logits within 1e-4 when forced; labels at least 99.9 % equal in every frame."""
+    case = dict(recording(name))
+    case["frames"] = case["frames"][:frames]
+    compared = list(parity.compare(case, forced))
+    assert len(compared) == frames - 1
+    assert [str(frame) for frame in compared if not frame.holds] == []
+    assert {"long_term_frames", "short_term_frame"} <= case.keys()
+
+
+def test_a_wrong_memory_is_noticed(one_model):
+    case = dict(recording("three-objects"))
+    case["frames"] = case["frames"][:2]
+    case["long_term_frames"] = case["long_term_frames"] + 1
+    (frame,) = parity.compare(case, forced=True)
+    assert not frame.holds and "memory" in str(frame)
+
+
+def test_a_wrong_network_is_past_the_limit(model, one_model, monkeypatch):
+    """The comparison sees one transposed weight."""
+    weight = model.propagation.layers[1].key_value.weight
+    monkeypatch.setattr(weight, "data", weight.data.flip(0))
+    case = dict(recording("three-objects"))
+    case["frames"] = case["frames"][:3]
+    assert not all(frame.holds for frame in parity.compare(case, forced=True))
+
+
+def test_names_and_shapes_are_the_checkpoints(model):
+    expected = {e["name"]: tuple(e["shape"]) for e in checkpoint_entries() if e["used"]}
+    assert official_shapes(model) == expected
+    assert sum(p.numel() for p in model.parameters()) == 31365119
+
+
+@pytest.mark.parametrize(
+    ("key", "config"),
+    [("sizes_default", FrameConfig()), ("sizes_no_upscale", FrameConfig(min_short_edge=None))],
+)
+def test_model_sizes(key, config):
+    case = recording("large-frame")
+    got = [model_size(int(h), int(w), config) for h, w in case["sizes"]]
+    assert got == [tuple(size) for size in case[key]]
+    assert len(got) == 200
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_large_frames(number):
+    case = {
+        k: recording("large-frame")[f"{k}_{number}"]
+        for k in (
+            "frame_small",
+            "block",
+            "frame_hw",
+            "input_hw",
+            "patch",
+            "patch_end",
+            "mean",
+            "std",
+            "labels",
+            "labels_model",
+        )
+    }
+    (down, across), (height, width) = case["block"], case["frame_hw"]
+    frame = case["frame_small"].repeat(down, 0).repeat(across, 1)[:height, :width]
+    got = to_model_input(frame, FrameConfig())[0].numpy()
+    assert got.shape[1:] == tuple(case["input_hw"])
+    np.testing.assert_allclose(got[:, :64, :64], case["patch"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(got[:, -64:, -64:], case["patch_end"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(got.mean((1, 2), np.float64), case["mean"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(got.std((1, 2), np.float64), case["std"], rtol=0, atol=1e-6)
+    labels = labels_to_model(case["labels"], got.shape[1:])
+    np.testing.assert_array_equal(labels, case["labels_model"])
+
+
+def test_command_reports_every_frame_and_fails_past_the_limits(one_model, tmp_path, capsys):
+    case = dict(recording("three-objects"))
+    short = {k: v[:3] if k in ("frames", "labels") else v for k, v in case.items()}
+    good = tmp_path / "good.npz"
+    np.savez(good, **short)
+    assert parity.main([str(good), "--forced"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["1", "2"] and lines[0].endswith("ok")
+    bad = tmp_path / "bad.npz"
+    np.savez(bad, **{**short, "labels": 3 - short["labels"]})
+    assert parity.main([str(bad)]) == 1
+
+
+def test_command_names_a_file_that_is_no_recording(tmp_path, capsys):
+    assert parity.main([str(tmp_path / "gone.npz")]) == 2
+    assert "gone.npz" in capsys.readouterr().err
+    np.savez(tmp_path / "other.npz", frames=np.zeros(3))
+    assert parity.main([str(tmp_path / "other.npz")]) == 2
+    assert "initial_labels" in capsys.readouterr().err
+    assert parity.main([str(PARITY / "dcnv3.npz")]) == 2
