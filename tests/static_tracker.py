@@ -1,0 +1,94 @@
+"""A tracker without a model, for the tests of the server: it answers the masks it was given.
+
+Every frame moves them one pixel to the right (columns leave at the right edge). What the file name
+of a frame says happens: raise, print, exit, hang, slow, noise, lose (object 1 absent), short (one
+object too few). STATIC_LOADS names a file that gets a line per load; STATIC_FAULT is what happens
+while loading: raise, exit, hang, slow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tracker import frames
+from tracker.labels import masks_to_labels
+
+_events: list[str] = []
+_read_image = frames.read_image
+
+
+def _remember_name(path: Path) -> np.ndarray:
+    _events[:] = Path(path).stem.split("_")
+    return _read_image(path)
+
+
+@dataclass(frozen=True)
+class Result:
+    labels: np.ndarray
+    confidence: np.ndarray
+
+
+class StaticTracker:
+    weights_note = "static: no weights"
+
+    def __init__(self) -> None:
+        self.masks = np.zeros((0, 1, 1), bool)
+
+    def initialize(self, image: np.ndarray, masks: list[np.ndarray]) -> Result:
+        self.masks = np.zeros((0, *image.shape[:2]), bool)
+        return self.add_objects(image, masks)
+
+    def track(self, image: np.ndarray) -> Result:
+        return self.add_objects(image, [])
+
+    def add_objects(self, image: np.ndarray, masks: list[np.ndarray]) -> Result:
+        self.masks[:, :, 1:] = self.masks[:, :, :-1].copy()
+        self.masks[:, :, 0] = False
+        self.masks = np.concatenate([self.masks, *(m[None] for m in masks)])
+        labels = masks_to_labels(self.masks)
+        confidence = 1 / np.arange(1, len(self.masks) + 1)
+        return _disturb(Result(labels, confidence.astype(np.float32)))
+
+
+def _disturb(result: Result) -> Result:
+    labels, confidence = result.labels.copy(), result.confidence
+    if "raise" in _events:
+        raise RuntimeError('a "quoted" reason with \\ and é\nand a second line')
+    if "print" in _events:
+        print("text without a newline", end="", flush=True)
+        os.write(1, b"and from C")
+    if "exit" in _events:
+        print("the last words", file=sys.stderr, flush=True)
+        os._exit(9)
+    if "hang" in _events:
+        time.sleep(1000)
+    if "slow" in _events:
+        time.sleep(1)
+    if "noise" in _events:
+        labels[:] = np.random.default_rng(0).random(labels.shape) < 0.5
+    if "lose" in _events:
+        labels[labels == 1] = 0
+    if "short" in _events:
+        confidence = confidence[:-1]
+    return Result(labels, confidence)
+
+
+def make() -> StaticTracker:
+    frames.read_image = _remember_name
+    if loads := os.environ.get("STATIC_LOADS"):
+        with Path(loads).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+    fault = os.environ.get("STATIC_FAULT", "")
+    if fault == "raise":
+        raise RuntimeError("weights/static.pth is cut short: download it again")
+    if fault == "exit":
+        os._exit(3)
+    if fault in ("hang", "slow"):
+        time.sleep(1000 if fault == "hang" else 1.5)
+    return StaticTracker()

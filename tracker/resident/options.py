@@ -1,0 +1,138 @@
+"""What a server is asked to be, from the command line; the environment gives the defaults.
+
+HQTRACK_PRESET, HQTRACK_WEIGHTS, HQTRACK_DEVICE, HQTRACK_FACTORY, HQTRACK_IDLE_SECONDS,
+HQTRACK_START_SECONDS, HQTRACK_HANGUP_SECONDS and HQTRACK_IN_PROCESS stand for the options of
+those names: in trackers.ini `env_HQTRACK_DEVICE = cuda:1` sets one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+_DEFAULTS: Mapping[str, str] = {
+    "preset": "hqtrack",
+    "idle_seconds": "600",
+    "start_seconds": "600",
+    "hangup_seconds": "120",
+}
+
+
+class OptionsError(ValueError):
+    """An option that does not exist or has a value that makes no sense."""
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What to load and how long to live.
+
+    weights is a folder (None: the one of the project); settings are overrides of the preset, as
+    (key, value) pairs. A server leaves after `idle_seconds` without a session (0: never); loading
+    may take `start_seconds`; a session whose client is gone may take `hangup_seconds` to notice.
+    """
+
+    preset: str = "hqtrack"
+    weights: Path | None = None
+    device: str | None = None
+    factory: str | None = None
+    settings: tuple[tuple[str, object], ...] = ()
+    idle_seconds: float = 600.0
+    start_seconds: float = 600.0
+    hangup_seconds: float = 120.0
+    in_process: bool = False
+
+    def to_argv(self) -> list[str]:
+        """The command line that gives these options again (without `in_process`)."""
+        argv = ["--preset", self.preset]
+        for name in ("weights", "device", "factory"):
+            if getattr(self, name) is not None:
+                argv += [f"--{name}", str(getattr(self, name))]
+        for key, value in self.settings:
+            argv += ["--set", f"{key}={json.dumps(value)}"]
+        for name in ("idle_seconds", "start_seconds", "hangup_seconds"):
+            argv += [f"--{name.replace('_', '-')}", f"{getattr(self, name):g}"]
+        return argv
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises OptionsError, so that the caller decides where the reason goes."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OptionsError(message)
+
+
+def parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """A parser for ServeOptions, to which a command may add its own arguments."""
+    result = _Parser(
+        prog=prog,
+        description=description,
+        epilog="Every option but --set has a default in the environment: HQTRACK_PRESET, "
+        "HQTRACK_IDLE_SECONDS and so on. Sockets and logs lie in HQTRACK_RUNTIME_DIR "
+        "(default: hqtrack in XDG_RUNTIME_DIR, or hqtrack-UID in the folder for temporary files).",
+    )
+    add = result.add_argument
+    add("--preset", default=_default("preset"), help="which tracker (default: %(default)s)")
+    add("--weights", type=Path, default=_default("weights"), help="folder of the weights")
+    add("--device", default=_default("device"), help="cpu, cuda, cuda:1 (default: what there is)")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="change a setting of the preset, for instance refiner__gate_iou=0.6")  # fmt: skip
+    add("--factory", default=_default("factory"), metavar="MODULE:FUNCTION",
+        help="serve what this function returns in place of HQTrack")  # fmt: skip
+    add("--idle-seconds", type=_seconds, default=_default("idle_seconds"), metavar="S",
+        help="leave after S seconds without a session(0: never); default: %(default)s")  # fmt: skip
+    add("--start-seconds", type=_seconds, default=_default("start_seconds"), metavar="S",
+        help="time limit for loading the models (default: %(default)s)")  # fmt: skip
+    add("--hangup-seconds", type=_seconds, default=_default("hangup_seconds"), metavar="S",
+        help="time a session may take to end when its client is gone; "
+        "then the server is given up (default: %(default)s)")  # fmt: skip
+    add("--in-process", action="store_true", default=_default("in_process") not in (None, "", "0"),
+        help="no resident server: load the models in this process, for one session")  # fmt: skip
+    return result
+
+
+def options_from(arguments: argparse.Namespace) -> ServeOptions:
+    """ServeOptions of parsed arguments. Raises OptionsError for a `--set` that is not KEY=VALUE."""
+    settings = []
+    for text in arguments.settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise OptionsError(f"--set {text}: write it as KEY=VALUE")
+        settings.append((key.strip(), _value(value.strip())))
+    weights = arguments.weights
+    return ServeOptions(
+        preset=arguments.preset,
+        weights=None if weights is None else Path(weights).expanduser().absolute(),
+        device=arguments.device,
+        factory=arguments.factory,
+        settings=tuple(sorted(settings)),
+        idle_seconds=arguments.idle_seconds,
+        start_seconds=arguments.start_seconds,
+        hangup_seconds=arguments.hangup_seconds,
+        in_process=arguments.in_process,
+    )
+
+
+def _default(name: str) -> str | None:
+    return os.environ.get(f"HQTRACK_{name.upper()}") or _DEFAULTS.get(name)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds; write a number from 0")
+    return value
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -1,0 +1,125 @@
+"""The identity of a server, and the socket, lock and log that follow from it.
+
+Two clients share a server exactly when they ask for the same tracker: same code, same weight files,
+same preset, settings and devices, same Python. Anything else is another server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker.resident.options import ServeOptions
+
+PROJECT = Path(__file__).resolve().parents[2]
+# sun_path holds 104 bytes on macOS, 108 on Linux, the closing zero included.
+_LONGEST_SOCKET_PATH = 103
+
+
+class PlaceError(OSError):
+    """There is no folder in which a private Unix socket can lie."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one server is found. The log is per preset, so that its path stays the same."""
+
+    folder: Path
+    identity: str
+    preset: str
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket the server listens on."""
+        return self.folder / f"{self.identity}.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a server is looked for and started, or takes its socket away."""
+        return self.folder / f"{self.identity}.lock"
+
+    @property
+    def log(self) -> Path:
+        """The log of every server of this preset."""
+        return log_path(self.folder, self.preset)
+
+
+def place_of(options: ServeOptions) -> Place:
+    """Where the server for these options is found. Raises PlaceError: see `runtime_folder`."""
+    place = Place(runtime_folder(), identity(options), options.preset)
+    if len(os.fsencode(place.socket)) > _LONGEST_SOCKET_PATH:
+        raise PlaceError(
+            f"{place.socket} is too long for a socket; set HQTRACK_RUNTIME_DIR to a shorter folder"
+        )
+    return place
+
+
+def log_path(folder: Path, preset: str) -> Path:
+    """The log of servers of this preset in a runtime folder."""
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in preset)
+    return folder / f"{safe}.log"
+
+
+def runtime_folder() -> Path:
+    """The private folder (mode 0700) for sockets, locks and logs, made when it is missing.
+
+    HQTRACK_RUNTIME_DIR, or hqtrack in XDG_RUNTIME_DIR, or hqtrack-UID in the folder for temporary
+    files. Raises PlaceError when it cannot be made or belongs to somebody else.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    if chosen := os.environ.get("HQTRACK_RUNTIME_DIR"):
+        folder = Path(chosen).expanduser().absolute()
+    elif chosen := os.environ.get("XDG_RUNTIME_DIR"):
+        folder = Path(chosen) / "hqtrack"
+    else:
+        folder = Path(tempfile.gettempdir()) / f"hqtrack-{user}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise PlaceError(f"cannot make {folder}: {error}; set HQTRACK_RUNTIME_DIR") from error
+    if not stat.S_ISDIR(status.st_mode) or (user != "user" and status.st_uid != user):
+        raise PlaceError(f"{folder} is not a folder of yours; set HQTRACK_RUNTIME_DIR to one")
+    if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
+        folder.chmod(0o700)
+    return folder
+
+
+def identity(options: ServeOptions) -> str:
+    """16 hex digits that differ when the tracker would: code, weight files, settings, device."""
+    parts = [
+        sys.prefix,
+        sys.version,
+        str(PROJECT),
+        code_digest(PROJECT / "tracker"),
+        options.preset,
+        options.settings,
+        options.factory,
+        options.device,
+        os.environ.get("CUDA_VISIBLE_DEVICES"),
+        weight_files(options.weights or PROJECT / "weights"),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def code_digest(package: Path) -> str:
+    """sha256 over the names and contents of all Python files of a package."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package)}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def weight_files(weights: Path) -> list[tuple[str, int, int]]:
+    """(name, bytes, time of change in ns) of every weight file; empty when there is none."""
+    paths = [weights] if weights.is_file() else sorted(weights.glob("*"))
+    kept = [p for p in paths if p.is_file() and p.suffix != ".part" and p.name[0] != "."]
+    return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in kept]

@@ -1,0 +1,263 @@
+"""The TraX server: `python -m tracker serve`. The only module that imports trax.
+
+One session is one client: greeting, then requests until the client leaves. Any number of
+`initialize` requests may come, each forgets everything before it; a `frame` request may bring new
+objects. Every reply has one region per object, in order of arrival.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import trax
+
+from tracker.resident import refusal
+from tracker.resident.loading import ResultLike, TrackerLike, explain, load, time_limit
+from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
+from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
+
+logger = logging.getLogger(__name__)
+
+_DESCRIPTION = (
+    "The resident TraX server: loads the models once and serves one session after another. "
+    "trackers.ini starts it by itself when it is needed; by hand it stays in the foreground."
+)
+_POLL_MILLISECONDS = 500
+# The toolkit takes any failure in the first 0.1 s of a tracker process for a time-out.
+_FALSE_TIMEOUT_SECONDS = 0.25
+
+
+class SessionError(Exception):
+    """The session cannot go on; the message says why."""
+
+
+def run_session(
+    tracker: TrackerLike,
+    input_fd: int,
+    output_fd: int,
+    shall_end: Callable[[], str | None] | None = None,
+) -> str | None:
+    """One TraX session over two pipes, with a tracker whose models are loaded.
+
+    `shall_end` is asked while the session waits for the client: a text ends it with that reason.
+    Returns None when the client has left in good order, else the reason, which the client has
+    been told and the log holds with its traceback. The pipes stay open.
+    """
+    begin = time.monotonic()
+    server = _greet(tracker, input_fd, output_fd)
+    try:
+        session = _Session(tracker)
+        while True:
+            if shall_end is not None:
+                _await_request(input_fd, shall_end)
+            request = server.wait()
+            if request.type == trax.TraxStatus.QUIT:
+                return None
+            server.status(session.answer(request))
+    except (Exception, KeyboardInterrupt) as error:
+        ended = isinstance(error, SessionError)
+        logger.error("session failed: %s", explain(error), exc_info=not ended)
+        reason = str(error) if ended else explain(error)
+        time.sleep(max(0.0, begin + _FALSE_TIMEOUT_SECONDS - time.monotonic()))
+        with contextlib.suppress(trax.TraxException):
+            server.quit(reason=refusal.one_line(reason))
+        return reason
+
+
+class _Session:
+    """Answers the requests of one client."""
+
+    def __init__(self, tracker: TrackerLike) -> None:
+        self._tracker = tracker
+        self._count = 0
+        self._note = refusal.one_line(str(getattr(tracker, "weights_note", "")))
+
+    def answer(self, request: trax.server.Request) -> list[tuple[trax.Region, dict[str, str]]]:
+        """The objects in the frame of this request, each with its properties."""
+        from tracker.frames import read_image
+
+        image = read_image(_path_of(request))
+        masks = [_mask_of(region, image.shape[:2]) for region, _ in request.objects or []]
+        known = self._count
+        if request.type == trax.TraxStatus.INITIALIZE:
+            known = 0
+            result = self._tracker.initialize(image, masks)
+        elif masks:
+            result = self._tracker.add_objects(image, masks)
+        else:
+            result = self._tracker.track(image)
+        self._count = known + len(masks)
+        if len(result.confidence) != self._count:
+            raise RuntimeError(
+                f"the tracker answered {len(result.confidence)} objects for {self._count}"
+            )
+        return self._reply(result, known)
+
+    def _reply(self, result: ResultLike, known: int) -> list[tuple[trax.Region, dict[str, str]]]:
+        """Regions with "confidence", and in an object's first frame "weights"."""
+        from tracker.regions import regions_of
+
+        reply = []
+        for index, region in enumerate(regions_of(result.labels, self._count)):
+            properties = {"confidence": f"{float(result.confidence[index]):.4f}"}
+            if self._note and index >= known:
+                properties["weights"] = self._note
+            reply.append((trax.Mask.create(region.mask, x=region.x, y=region.y), properties))
+        return reply
+
+
+def _greet(tracker: TrackerLike, input_fd: int, output_fd: int) -> trax.Server:
+    """Say hello over these pipes. No property `vot`: with it the toolkit starts everything twice.
+
+    libtrax takes the descriptors out of the environment and leaves them open afterwards.
+    """
+    os.environ["TRAX_IN"], os.environ["TRAX_OUT"] = str(input_fd), str(output_fd)
+    try:
+        return trax.Server(
+            ["mask", "rectangle"],
+            ["path"],
+            ["color"],
+            tracker_name="HQTrack",
+            tracker_description=refusal.one_line(str(getattr(tracker, "weights_note", ""))),
+            multiobject=True,
+        )
+    finally:
+        del os.environ["TRAX_IN"], os.environ["TRAX_OUT"]
+
+
+def _await_request(input_fd: int, shall_end: Callable[[], str | None]) -> None:
+    """Return when the client has written something or left. Raises SessionError."""
+    poll = select.poll()
+    poll.register(input_fd, select.POLLIN)
+    while True:
+        reason = shall_end()
+        if reason is not None:
+            raise SessionError(reason)
+        if poll.poll(_POLL_MILLISECONDS):
+            return
+
+
+def _path_of(request: trax.server.Request) -> Path:
+    image = request.image.get("color")
+    if not isinstance(image, trax.FileImage):
+        raise SessionError("the request has no colour image given by its path")
+    return Path(image.path())
+
+
+def _mask_of(region: trax.Region, shape: tuple[int, int]) -> Any:
+    """A mask [H, W] bool of the frame: a mask as it is, a rectangle as the ellipse inside it."""
+    from tracker.regions import ellipse, place
+
+    if region.type == trax.Region.MASK:
+        return place(region.array(), *region.offset(), shape)
+    if region.type == trax.Region.RECTANGLE:
+        return ellipse(*region.bounds(), shape)
+    raise SessionError(f"objects are started by a mask or a rectangle, not by {region.type}")
+
+
+def serve_in_process(options: ServeOptions) -> int:
+    """Load the models in this process and run one session over descriptors 0 and 1.
+
+    Does not return: the process ends at once (0 after a good session), because a slow clean-up of
+    the accelerator would be killed by the toolkit.
+    """
+    try:
+        log = log_path(runtime_folder(), options.preset)
+    except PlaceError:
+        log = log_path(Path(tempfile.mkdtemp(prefix="hqtrack-")), options.preset)
+    input_fd, output_fd = _protect_pipes(log)
+    _log_to_stderr()
+
+    def refuse(reason: str) -> None:
+        refusal.refuse(input_fd, output_fd, f"{reason} (log: {log})")
+
+    try:
+        with time_limit(options.start_seconds, refuse):
+            tracker = load(options)
+    except (Exception, KeyboardInterrupt) as error:
+        logger.exception("loading failed")
+        refuse(explain(error))
+        os._exit(1)
+    status = run_session(tracker, input_fd, output_fd)
+    os._exit(0 if status is None else 1)
+
+
+def _protect_pipes(log: Path) -> tuple[int, int]:
+    """Move the protocol away from descriptors 0 and 1; whatever is printed goes to the log."""
+    input_fd, output_fd = os.dup(0), os.dup(1)
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, fd in ((nothing, 0), (target, 1), (target, 2)):
+        os.dup2(source, fd)
+    os.close(target)
+    os.close(nothing)
+    return input_fd, output_fd
+
+
+def _log_to_stderr(handlers: Sequence[logging.Handler] = ()) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+        handlers=[logging.StreamHandler(sys.stderr), *handlers],
+        force=True,
+    )
+
+
+def _serve_resident(options: ServeOptions, place: Place, listener: socket.socket) -> int:
+    """Run the server to its end. Does not return: see `serve_in_process`."""
+    import faulthandler
+
+    from tracker.resident.server import ResidentServer
+
+    faulthandler.enable()
+    os.dup2(2, 1)
+    status = ResidentServer(listener, options, place, run_session).run()
+    os._exit(status)
+
+
+def main(argv: list[str]) -> int:
+    """Serve; returns only when there is nothing to serve."""
+    arguments = parser("python -m tracker serve", _DESCRIPTION)
+    arguments.add_argument("--listener", type=int, help="an inherited listening socket")
+    arguments.add_argument("--identity", help="what the socket was made for")
+    try:
+        parsed = arguments.parse_args(argv)
+        options = options_from(parsed)
+    except OptionsError as error:
+        arguments.print_usage(sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.in_process:
+        return serve_in_process(options)
+    if parsed.listener is not None:
+        _log_to_stderr()
+        place = Place(runtime_folder(), parsed.identity, options.preset)
+        return _serve_resident(options, place, socket.socket(fileno=parsed.listener))
+    return _foreground(options)
+
+
+def _foreground(options: ServeOptions) -> int:
+    """A server started by hand: the same place as trackers.ini would use, log on the terminal."""
+    from tracker.resident import launch
+
+    place = place_of(options)
+    with launch.locked(place.lock):
+        connection = launch.connect(place.socket)
+        if connection is not None:
+            connection.close()
+            print("this server runs already; see `python -m tracker stop --list`", file=sys.stderr)
+            return 1
+        listener = launch.listen(place.socket)
+    _log_to_stderr([logging.FileHandler(place.log)])
+    logger.info("listening; stop with Ctrl-C or `python -m tracker stop`")
+    return _serve_resident(options, place, listener)
