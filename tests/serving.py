@@ -69,15 +69,20 @@ class Session:
 
     def quit(self) -> int:
         """End the session; the exit status of the tracker process, which has 3 s as in `vot`."""
-        with contextlib.suppress(trax.TraxException):
-            self.client.quit()
+        self._terminate()
         try:
             return self.process.wait(3)
         finally:
             self.close()
 
+    def _terminate(self) -> None:
+        # libtrax calls the log of a client that was not ended after Python has freed it.
+        with contextlib.suppress(trax.TraxException):
+            self.client.quit()
+
     def close(self) -> None:
         self._guard.cancel()
+        self._terminate()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -45,10 +45,12 @@ def run_session(
     tracker: TrackerLike,
     input_fd: int,
     output_fd: int,
+    log: Path,
     shall_end: Callable[[], str | None] | None = None,
 ) -> str | None:
     """One TraX session over two pipes, with a tracker whose models are loaded.
 
+    `log` is named to the client as the place of the traceback.
     `shall_end` is asked while the session waits for the client: a text ends it with that reason.
     Returns None when the client has left in good order, else the reason, which the client has
     been told and the log holds with its traceback. The pipes stay open.
@@ -70,7 +72,7 @@ def run_session(
         reason = str(error) if ended else explain(error)
         time.sleep(max(0.0, begin + _FALSE_TIMEOUT_SECONDS - time.monotonic()))
         with contextlib.suppress(trax.TraxException):
-            server.quit(reason=refusal.one_line(reason))
+            server.quit(reason=refusal.one_line(f"{reason} (log: {log})"))
         return reason
 
 
@@ -188,7 +190,7 @@ def serve_in_process(options: ServeOptions) -> int:
         logger.exception("loading failed")
         refuse(explain(error))
         os._exit(1)
-    status = run_session(tracker, input_fd, output_fd)
+    status = run_session(tracker, input_fd, output_fd, log)
     os._exit(0 if status is None else 1)
 
 

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tracker.resident import wire
@@ -26,9 +27,10 @@ logger = logging.getLogger(__name__)
 _CLIENT_SECONDS = 5.0
 _STOP_SECONDS = 10.0
 
-# Runs one TraX session over (input, output) and returns None after a good end, else the reason.
-# It calls the last argument while it waits: a text means that the session shall end.
-SessionRunner = Callable[[TrackerLike, int, int, Callable[[], str | None]], str | None]
+# Runs one TraX session over (input, output) and returns None after a good end, else the reason;
+# the path is that of the log. It calls the last argument while it waits: a text means that the
+# session shall end.
+SessionRunner = Callable[[TrackerLike, int, int, Path, Callable[[], str | None]], str | None]
 
 
 class ResidentServer:
@@ -77,7 +79,11 @@ class ResidentServer:
         reason: str | None = "the session was not run"
         try:
             reason = self._run_session(
-                tracker, job.input_fd, job.output_fd, lambda: self._shall_end(job)
+                tracker,
+                job.input_fd,
+                job.output_fd,
+                self._place.log,
+                lambda: self._shall_end(job),
             )
         finally:
             ended.set()

@@ -1,0 +1,140 @@
+"""One TraX session, with the models in the process that speaks the protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import trax
+from serving import SHAPE, Station, square, station
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture
+def here() -> Iterator[Station]:
+    with station() as result:
+        yield result
+
+
+def test_objects_come_back_in_order_of_arrival(here: Station) -> None:
+    session = here.in_process()
+    assert session.client.get("vot") is None
+    assert session.client.get("multiobject")
+    assert sorted(session.client.region_formats) == ["mask", "rectangle"]
+    assert session.client.image_formats == ["path"]
+    first = session.initialize(square(3, 4), square(20, 4))
+    assert np.array_equal(first, [square(3, 4), square(20, 4)])
+    assert [p["confidence"] for p in session.properties] == ["1.0000", "0.5000"]
+    assert [p["weights"] for p in session.properties] == ["static: no weights"] * 2
+    second = session.frame(square(40, 30))
+    assert np.array_equal(second, [square(4, 4), square(21, 4), square(40, 30)])
+    assert ["weights" in p for p in session.properties] == [False, False, True]
+    lost = session.frame(name="lose")
+    assert not lost[0].any()
+    assert np.array_equal(lost[1:], [square(22, 4), square(41, 30)])
+    assert np.array_equal(session.frame()[0], square(6, 4))
+    begin = time.monotonic()
+    assert session.quit() == 0
+    assert time.monotonic() - begin < 2
+
+
+def test_one_and_ten_objects_and_reinitialisation(here: Station) -> None:
+    session = here.in_process()
+    assert np.array_equal(session.initialize(square(3, 4)), [square(3, 4)])
+    session.frame()
+    many = [square(6 * n, 4 * n, size=4) for n in range(10)]
+    assert np.array_equal(session.initialize(*many), many)
+    assert len(session.frame()) == 10
+    assert np.array_equal(session.initialize(square(8, 8)), [square(8, 8)])
+    assert np.array_equal(session.frame(), [square(9, 8)])
+    assert session.quit() == 0
+
+
+def test_a_crop_is_placed_and_cut_at_the_border(here: Station) -> None:
+    session = here.in_process()
+    crop = trax.Mask.create(np.ones((10, 10), np.uint8), x=-4, y=SHAPE[0] - 3)
+    expected = np.zeros(SHAPE, bool)
+    expected[-3:, :6] = True
+    assert np.array_equal(session.initialize(crop), [expected])
+
+
+def test_a_rectangle_becomes_the_ellipse_inside_it(here: Station) -> None:
+    session = here.in_process()
+    [mask] = session.initialize((10.0, 8.0, 30.0, 20.0))
+    rows, columns = np.nonzero(mask)
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (10, 39, 8, 27)
+    assert not mask[8, 10]
+    assert mask[18, 25]
+
+
+def test_prints_do_not_disturb_the_protocol(here: Station) -> None:
+    session = here.in_process()
+    session.initialize(square(3, 4))
+    assert np.array_equal(session.frame(name="print"), [square(4, 4)])
+    assert session.quit() == 0
+    assert "text without a newlineand from C" in here.log.read_text()
+
+
+def test_noise_is_answered(here: Station) -> None:
+    session = here.in_process()
+    session.initialize(square(3, 4))
+    assert session.frame(name="noise")[0].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("raise", r'a "quoted" reason with \\ and \\xe9 and a second line'),
+        ("missing", "missing.png"),
+        ("corrupt", "corrupt.png"),
+        ("short", "answered 0 objects for 1"),
+    ],
+)
+def test_a_failing_frame_ends_the_session_with_the_reason(
+    here: Station, name: str, reason: str
+) -> None:
+    (here.folder / "corrupt.png").write_bytes(b"no picture")
+    session = here.in_process()
+    session.initialize(square(3, 4))
+    with pytest.raises(trax.TraxException, match=reason) as caught:
+        session.frame(name=name)
+    assert str(here.log) in str(caught.value)
+    assert session.quit() == 1
+    assert "Traceback" in here.log.read_text()
+
+
+def test_a_fault_in_the_first_frame_is_told_too(here: Station) -> None:
+    session = here.in_process()
+    with pytest.raises(trax.TraxException, match="missing.png"):
+        session.initialize(square(3, 4), name="missing")
+    assert session.quit() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "reason"),
+    [
+        ((), {"STATIC_FAULT": "raise"}, "static.pth is cut short: download it again"),
+        (("--start-seconds", "0.5"), {"STATIC_FAULT": "hang"}, "not loaded within 0.5 s"),
+        (("--factory", "nowhere:make"), {}, "No module named 'nowhere'"),
+        (("--factory", "static_tracker:nothing"), {}, "has no function 'nothing'"),
+    ],
+)
+def test_a_failed_start_is_told_through_the_protocol(
+    here: Station, arguments: tuple[str, ...], env: dict[str, str], reason: str
+) -> None:
+    session = here.in_process(*arguments, **env)
+    with pytest.raises(trax.TraxException, match=reason) as caught:
+        session.initialize(square(3, 4))
+    assert str(here.log) in str(caught.value)
+    assert session.quit() == 1
+
+
+def test_the_client_going_away_ends_the_process(here: Station) -> None:
+    session = here.in_process()
+    session.initialize(square(3, 4))
+    session.process.stdin.close()
+    session.process.stdout.close()
+    assert session.process.wait(3) is not None
