@@ -108,7 +108,7 @@ def test_a_failing_frame_ends_the_session_with_the_reason(
 
 def test_a_fault_in_the_first_frame_is_told_too(here: Station) -> None:
     session = here.in_process()
-    with pytest.raises(trax.TraxException, match="missing.png"):
+    with pytest.raises(trax.TraxException, match=r"missing\.png"):
         session.initialize(square(3, 4), name="missing")
     assert session.quit() == 1
 

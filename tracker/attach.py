@@ -134,7 +134,9 @@ def _gone(place: Place, link: Link, ready: bool) -> Exception:
     """What follows when the server is gone before this session has begun."""
     if link.process is None or ready:
         return _RetryError()
-    return _RefusedError(f"the resident server did not start: {_death(place, link)} (log: {place.log})")
+    return _RefusedError(
+        f"the resident server did not start: {_death(place, link)} (log: {place.log})"
+    )
 
 
 def _death(place: Place, link: Link) -> str:

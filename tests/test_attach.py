@@ -1,0 +1,181 @@
+"""Thin clients and the resident server: one load, one session after another."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trax
+from serving import PROJECT, Station, square, station, wait_until
+
+from tracker.resident import places
+from tracker.resident.options import ServeOptions, options_from, parser
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture
+def here() -> Iterator[Station]:
+    with station() as result:
+        yield result
+
+
+def run_one(session) -> int:
+    """A good session of two frames; its exit status."""
+    assert np.array_equal(session.initialize(square(3, 4)), [square(3, 4)])
+    assert np.array_equal(session.frame(), [square(4, 4)])
+    return session.quit()
+
+
+def test_the_attach_imports_nothing_heavy_and_starts_fast() -> None:
+    code = (
+        "import sys, tracker.attach, tracker.resident.launch, tracker.cli.stop;"
+        "print([m for m in ('torch', 'numpy', 'cv2', 'trax') if m in sys.modules])"
+    )
+    times = []
+    for _ in range(3):
+        begin = time.monotonic()
+        found = subprocess.check_output([sys.executable, "-c", code], cwd=PROJECT, text=True)
+        times.append(time.monotonic() - begin)
+        assert found.strip() == "[]"
+    assert min(times) < 0.3
+
+
+def test_sessions_share_one_load_and_leave_nothing_open(here: Station) -> None:
+    assert run_one(here.session()) == 0
+    [before] = here.states()
+    descriptors = Path(f"/proc/{before['pid']}/fd")
+    opened = len(list(descriptors.iterdir())) if descriptors.exists() else None
+    for number in range(50):
+        session = here.session()
+        session.initialize(square(3, 4))
+        if number % 10 == 0:
+            with pytest.raises(trax.TraxException, match="quoted"):
+                session.frame(name="raise")
+        assert session.quit() == (1 if number % 10 == 0 else 0)
+    wait_until(lambda: here.states()[0]["sessions"] == 51)
+    [after] = here.states()
+    assert after["pid"] == before["pid"]
+    assert here.loads == 1
+    if opened is not None:
+        assert len(list(descriptors.iterdir())) == opened
+
+
+def test_two_clients_take_turns(here: Station) -> None:
+    first = here.session()
+    assert np.array_equal(first.initialize(square(3, 4)), [square(3, 4)])
+    waiting = threading.Thread(target=lambda: statuses.append(run_one(here.session())))
+    statuses: list[int] = []
+    waiting.start()
+    wait_until(lambda: here.states()[0]["waiting"] == 1)
+    assert np.array_equal(first.frame(square(30, 30)), [square(4, 4), square(30, 30)])
+    assert not statuses
+    assert first.quit() == 0
+    waiting.join(10)
+    assert statuses == [0]
+    assert here.loads == 1
+
+
+def test_clients_that_start_together_make_one_server(here: Station) -> None:
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: statuses.append(run_one(here.session()))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert statuses == [0] * 4
+    assert here.loads == 1
+
+
+def test_other_weights_another_device_or_setting_is_another_server(here: Station) -> None:
+    weights = here.folder / "weights"
+    weights.mkdir()
+    (weights / "static.pth").write_bytes(b"one")
+    arguments = ("--weights", str(weights))
+    assert run_one(here.session(*arguments)) == 0
+    assert run_one(here.session(*arguments)) == 0
+    assert here.loads == 1
+    (weights / "static.pth").write_bytes(b"three")
+    assert run_one(here.session(*arguments)) == 0
+    assert here.loads == 2
+    assert run_one(here.session(*arguments, CUDA_VISIBLE_DEVICES="7")) == 0
+    assert here.loads == 3
+    assert len({state["pid"] for state in here.states()}) == 3
+
+
+def test_the_identity_follows_the_code_and_every_option(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "tracker" / "resident", tmp_path / "code")
+    before = places.code_digest(tmp_path / "code")
+    assert before == places.code_digest(PROJECT / "tracker" / "resident")
+    source = tmp_path / "code" / "wire.py"
+    source.write_text(source.read_text() + "\n")
+    assert places.code_digest(tmp_path / "code") != before
+
+    variants = [
+        ServeOptions(),
+        ServeOptions(preset="hqtrack-lite"),
+        ServeOptions(device="cpu"),
+        ServeOptions(factory="a:b"),
+        ServeOptions(settings=(("refiner__gate_iou", 0.6),)),
+        ServeOptions(weights=Path(__file__).parent),
+    ]
+    assert len({places.identity(options) for options in variants}) == len(variants)
+    assert places.identity(ServeOptions(idle_seconds=1)) == places.identity(ServeOptions())
+
+
+def test_options_survive_the_command_line() -> None:
+    options = ServeOptions(
+        preset="hqtrack-lite",
+        weights=Path("/some where"),
+        device="cuda:1",
+        factory="a:b",
+        settings=(("memory__interval", 25), ("refiner__model", None), ("x__y", "text")),
+        idle_seconds=1.5,
+        start_seconds=0,
+        hangup_seconds=7,
+    )
+    assert options_from(parser("test", "").parse_args(options.to_argv())) == options
+
+
+def test_a_stale_socket_is_replaced(here: Station) -> None:
+    assert run_one(here.session()) == 0
+    [state] = here.states()
+    os.kill(state["pid"], 9)
+    wait_until(lambda: not here.states())
+    assert list(here.runtime.glob("*.sock"))
+    assert run_one(here.session()) == 0
+    assert here.loads == 2
+
+
+def test_the_server_leaves_when_it_is_idle(here: Station) -> None:
+    assert run_one(here.session("--idle-seconds", "0.5")) == 0
+    wait_until(lambda: not list(here.runtime.glob("*.sock")))
+    assert run_one(here.session("--idle-seconds", "0.5")) == 0
+    assert here.loads == 2
+
+
+@pytest.mark.parametrize("way", ["variable", "long path"])
+def test_without_sockets_the_models_are_loaded_in_the_process(here: Station, way: str) -> None:
+    env = {"HQTRACK_IN_PROCESS": "1"}
+    if way == "long path":
+        env = {"HQTRACK_RUNTIME_DIR": str(here.folder / ("long" * 30))}
+    assert run_one(here.session(**env)) == 0
+    assert run_one(here.session(**env)) == 0
+    assert here.loads == 2
+    assert not list(here.folder.rglob("*.sock"))
+
+
+def test_the_runtime_folder_is_private(here: Station) -> None:
+    here.runtime.mkdir(mode=0o755)
+    assert run_one(here.session()) == 0
+    assert here.runtime.stat().st_mode & 0o777 == 0o700
