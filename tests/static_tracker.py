@@ -1,9 +1,9 @@
 """A tracker without a model, for the tests of the server: it answers the masks it was given.
 
 Every frame moves them one pixel to the right (columns leave at the right edge). What the file name
-of a frame says happens: raise, print, exit, hang, slow, noise, lose (object 1 absent), short (one
-object too few). STATIC_LOADS names a file that gets a line per load; STATIC_FAULT is what happens
-while loading: raise, exit, hang, slow.
+of a frame says happens: raise, cuda, print, exit, hang, slow, noise, lose (object 1 absent), short
+(one object too few). STATIC_LOADS names a file that gets a line per load; STATIC_FAULT is what
+happens while loading: raise, exit, hang, slow.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ def _disturb(result: Result) -> Result:
     labels, confidence = result.labels.copy(), result.confidence
     if "raise" in _events:
         raise RuntimeError('a "quoted" reason with \\ and é\nand a second line')
+    if "cuda" in _events:
+        raise RuntimeError("CUDA error: device-side assert triggered")
     if "print" in _events:
         print("text without a newline", end="", flush=True)
         os.write(1, b"and from C")

@@ -119,6 +119,26 @@ def test_a_bad_frame_leaves_the_server_running(here: Station) -> None:
     assert here.loads == 1
 
 
+def test_a_server_that_lost_its_accelerator_makes_room_for_another(here: Station) -> None:
+    session = here.session()
+    session.initialize(square(3, 4))
+    with pytest.raises(trax.TraxException, match="CUDA error"):
+        session.frame(name="cuda")
+    assert session.quit() == 1
+    assert works(here.session())
+    assert here.loads == 2
+
+
+def test_a_client_without_pipes_does_no_harm(here: Station) -> None:
+    assert works(here.session())
+    process = here.spawn()
+    process.stdin.close()
+    process.stdout.close()
+    process.wait(10)
+    assert works(here.session())
+    assert here.loads == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "arguments", "reason"),
     [
@@ -194,6 +214,27 @@ def test_stop_ends_a_session_and_says_so(here: Station) -> None:
     with pytest.raises(trax.TraxException, match="stopped by"):
         session.frame()
     assert session.process.wait(5) == 1
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_signal_stops_the_server_in_good_order(here: Station, busy: bool) -> None:
+    session = here.session()
+    session.initialize(square(3, 4))
+    if not busy:
+        assert session.quit() == 0
+    [state] = here.states()
+    os.kill(state["pid"], 15)
+    if busy:
+        assert session.process.wait(5) == 1
+        assert "stopped by a signal" in told(session)
+    wait_until(lambda: not list(here.runtime.glob("*.sock")))
+
+
+def told(session: Session) -> str:
+    """What the client learns at its next frame."""
+    with pytest.raises(trax.TraxException) as caught:
+        session.frame()
+    return str(caught.value)
 
 
 def test_stop_while_loading(here: Station) -> None:

@@ -10,6 +10,7 @@ shows it), and to stderr, which `vot test` shows and the toolkit's own log files
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -162,7 +163,8 @@ def _in_process(options: ServeOptions) -> int:
 
 def _say(text: str) -> None:
     """One line on stderr, which the toolkit merges into the protocol: whole lines do no harm."""
-    os.write(2, f"\nhqtrack: {refusal.one_line(text)}\n".encode())
+    with contextlib.suppress(OSError):
+        os.write(2, f"\nhqtrack: {refusal.one_line(text)}\n".encode())
 
 
 if __name__ == "__main__":

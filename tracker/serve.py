@@ -56,8 +56,9 @@ def run_session(
     been told and the log holds with its traceback. The pipes stay open.
     """
     begin = time.monotonic()
-    server = _greet(tracker, input_fd, output_fd)
+    server = None
     try:
+        server = _greet(tracker, input_fd, output_fd)
         session = _Session(tracker)
         while True:
             if shall_end is not None:
@@ -71,8 +72,9 @@ def run_session(
         logger.error("session failed: %s", explain(error), exc_info=not ended)
         reason = str(error) if ended else explain(error)
         time.sleep(max(0.0, begin + _FALSE_TIMEOUT_SECONDS - time.monotonic()))
-        with contextlib.suppress(trax.TraxException):
-            server.quit(reason=refusal.one_line(f"{reason} (log: {log})"))
+        if server is not None:
+            with contextlib.suppress(trax.TraxException):
+                server.quit(reason=refusal.one_line(f"{reason} (log: {log})"))
         return reason
 
 

@@ -85,9 +85,10 @@ class Jobs:
         """
         with self._change:
             self._change.wait_for(
-                lambda: self._waiting or self._stop_reason, timeout=idle_seconds or None
+                lambda: self._waiting or self._stop_reason or self.phase == "leaving",
+                timeout=idle_seconds or None,
             )
-            if not self._waiting or self._stop_reason:
+            if not self._waiting or self._stop_reason or self.phase == "leaving":
                 self.phase = "leaving"
                 return None
             self.phase = "busy"
@@ -102,6 +103,11 @@ class Jobs:
             self.phase = "idle"
         job.tell({"event": "end", "ok": ok})
         job.close()
+
+    def leave(self) -> None:
+        """Take no more sessions; the clients who wait find the connection closed and try anew."""
+        with self._change:
+            self.phase = "leaving"
 
     def stop(self, reason: str) -> None:
         """Ask the server to leave; a session that runs sees it before its next frame."""

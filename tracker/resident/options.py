@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+_PROJECT = Path(__file__).resolve().parents[2]
 _DEFAULTS: Mapping[str, str] = {
     "preset": "hqtrack",
     "idle_seconds": "600",
@@ -31,9 +32,10 @@ class OptionsError(ValueError):
 class ServeOptions:
     """What to load and how long to live.
 
-    weights is a folder (None: the one of the project); settings are overrides of the preset, as
-    (key, value) pairs. A server leaves after `idle_seconds` without a session (0: never); loading
-    may take `start_seconds`; a session whose client is gone may take `hangup_seconds` to notice.
+    weights is a folder, absolute (None: the one of the project); settings are overrides of the
+    preset, as (key, value) pairs. A server leaves after `idle_seconds` without a session (0: never);
+    loading may take `start_seconds`; a session whose client is gone may take `hangup_seconds` to
+    notice.
     """
 
     preset: str = "hqtrack"
@@ -77,7 +79,12 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     )
     add = result.add_argument
     add("--preset", default=_default("preset"), help="which tracker (default: %(default)s)")
-    add("--weights", type=Path, default=_default("weights"), help="folder of the weights")
+    add(
+        "--weights",
+        type=Path,
+        default=_default("weights"),
+        help="folder of the weights; a relative path begins at the project (default: weights)",
+    )
     add("--device", default=_default("device"), help="cpu, cuda, cuda:1 (default: what there is)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
         help="change a setting of the preset, for instance refiner__gate_iou=0.6")  # fmt: skip
@@ -106,7 +113,7 @@ def options_from(arguments: argparse.Namespace) -> ServeOptions:
     weights = arguments.weights
     return ServeOptions(
         preset=arguments.preset,
-        weights=None if weights is None else Path(weights).expanduser().absolute(),
+        weights=None if weights is None else _PROJECT / Path(weights).expanduser(),
         device=arguments.device,
         factory=arguments.factory,
         settings=tuple(sorted(settings)),

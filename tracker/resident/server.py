@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -26,6 +27,8 @@ from tracker.resident.places import Place
 logger = logging.getLogger(__name__)
 _CLIENT_SECONDS = 5.0
 _STOP_SECONDS = 10.0
+# After such an error every later call of the process fails as well; running out of memory is none.
+_LOST_DEVICE = "CUDA error"
 
 # Runs one TraX session over (input, output) and returns None after a good end, else the reason;
 # the path is that of the log. It calls the last argument while it waits: a text means that the
@@ -50,6 +53,8 @@ class ResidentServer:
 
     def run(self) -> int:
         """Load, serve, leave; returns the exit status of the process."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop("stopped by a signal"))
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
         try:
             with time_limit(self._options.start_seconds, self._jobs.abandon):
@@ -61,17 +66,20 @@ class ResidentServer:
         self._note = str(getattr(tracker, "weights_note", ""))
         self._jobs.loaded()
         while (job := self._jobs.take(self._options.idle_seconds)) is not None:
-            self._serve(tracker, job)
+            reason = self._serve(tracker, job)
+            if reason is not None and _LOST_DEVICE in reason:
+                self._jobs.leave()
+                logger.error("the accelerator is lost to this process; leaving")
         logger.info("leaving: %s", self._jobs.stop_reason or "nothing to do")
         self._leave(self._jobs.stop_reason)
         return 0
 
-    def _serve(self, tracker: TrackerLike, job: Job) -> None:
-        """One session, from "started" to "end"."""
+    def _serve(self, tracker: TrackerLike, job: Job) -> str | None:
+        """One session, from "started" to "end"; returns the reason when it ended badly."""
         if wire.hung_up(job.connection):
             logger.info("a client left before its turn")
             self._jobs.done(job, ok=False)
-            return
+            return None
         job.tell({"event": "started"})
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(job, ended), name="watch", daemon=True)
@@ -85,11 +93,13 @@ class ResidentServer:
                 self._place.log,
                 lambda: self._shall_end(job),
             )
+        except Exception:
+            logger.exception("session failed")
         finally:
             ended.set()
-            watch.join()
             logger.info("session ended: %s", reason or "well")
             self._jobs.done(job, ok=reason is None)
+        return reason
 
     def _shall_end(self, job: Job) -> str | None:
         if self._jobs.stop_reason:
