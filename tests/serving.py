@@ -24,7 +24,7 @@ from tracker.resident import launch, wire
 PROJECT = Path(__file__).resolve().parents[1]
 SHAPE = (48, 64)
 FACTORY = ("--factory", "static_tracker:make")
-_LONGEST_CLIENT_SECONDS = 60
+_LONGEST_CLIENT_SECONDS = 40
 
 
 def write_frame(path: Path, shape: tuple[int, int] = SHAPE) -> Path:
@@ -157,9 +157,13 @@ class Station:
                     found.append(wire.Messages(connection).next(10))
         return [state for state in found if state]
 
-    def close(self) -> None:
+    def close_sessions(self) -> None:
         for session in self.sessions:
             session.close()
+        self.sessions.clear()
+
+    def close(self) -> None:
+        self.close_sessions()
         for state in self.states():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(state["pid"], signal.SIGKILL)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trax
-from serving import PROJECT, Station, square, station, wait_until
 
+from tests.serving import PROJECT, Station, square, station, wait_until
 from tracker.resident import places
 from tracker.resident.options import ServeOptions, options_from, parser
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import trax
-from serving import FACTORY, PROJECT, Session, Station, square, station, wait_until
+
+from tests.serving import FACTORY, PROJECT, Session, Station, square, station, wait_until
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import trax
-from serving import SHAPE, Station, square, station
+
+from tests.serving import SHAPE, Station, square, station
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -17,6 +18,19 @@ pytestmark = pytest.mark.timeout(90)
 def here() -> Iterator[Station]:
     with station() as result:
         yield result
+
+
+@pytest.fixture(scope="module")
+def resident() -> Iterator[Station]:
+    with station() as result:
+        yield result
+
+
+@pytest.fixture
+def shared(resident: Station) -> Iterator[Station]:
+    """One resident server for the tests that do not ask for a process of their own."""
+    yield resident
+    resident.close_sessions()
 
 
 def test_objects_come_back_in_order_of_arrival(here: Station) -> None:
@@ -41,8 +55,8 @@ def test_objects_come_back_in_order_of_arrival(here: Station) -> None:
     assert time.monotonic() - begin < 2
 
 
-def test_one_and_ten_objects_and_reinitialisation(here: Station) -> None:
-    session = here.in_process()
+def test_one_and_ten_objects_and_reinitialisation(shared: Station) -> None:
+    session = shared.session()
     assert np.array_equal(session.initialize(square(3, 4)), [square(3, 4)])
     session.frame()
     many = [square(6 * n, 4 * n, size=4) for n in range(10)]
@@ -53,16 +67,16 @@ def test_one_and_ten_objects_and_reinitialisation(here: Station) -> None:
     assert session.quit() == 0
 
 
-def test_a_crop_is_placed_and_cut_at_the_border(here: Station) -> None:
-    session = here.in_process()
+def test_a_crop_is_placed_and_cut_at_the_border(shared: Station) -> None:
+    session = shared.session()
     crop = trax.Mask.create(np.ones((10, 10), np.uint8), x=-4, y=SHAPE[0] - 3)
     expected = np.zeros(SHAPE, bool)
     expected[-3:, :6] = True
     assert np.array_equal(session.initialize(crop), [expected])
 
 
-def test_a_rectangle_becomes_the_ellipse_inside_it(here: Station) -> None:
-    session = here.in_process()
+def test_a_rectangle_becomes_the_ellipse_inside_it(shared: Station) -> None:
+    session = shared.session()
     [mask] = session.initialize((10.0, 8.0, 30.0, 20.0))
     rows, columns = np.nonzero(mask)
     assert (columns.min(), columns.max(), rows.min(), rows.max()) == (10, 39, 8, 27)
@@ -70,16 +84,16 @@ def test_a_rectangle_becomes_the_ellipse_inside_it(here: Station) -> None:
     assert mask[18, 25]
 
 
-def test_prints_do_not_disturb_the_protocol(here: Station) -> None:
-    session = here.in_process()
+def test_prints_do_not_disturb_the_protocol(shared: Station) -> None:
+    session = shared.session()
     session.initialize(square(3, 4))
     assert np.array_equal(session.frame(name="print"), [square(4, 4)])
     assert session.quit() == 0
-    assert "text without a newlineand from C" in here.log.read_text()
+    assert "text without a newlineand from C" in shared.log.read_text()
 
 
-def test_noise_is_answered(here: Station) -> None:
-    session = here.in_process()
+def test_noise_is_answered(shared: Station) -> None:
+    session = shared.session()
     session.initialize(square(3, 4))
     assert session.frame(name="noise")[0].any()
 
@@ -94,22 +108,29 @@ def test_noise_is_answered(here: Station) -> None:
     ],
 )
 def test_a_failing_frame_ends_the_session_with_the_reason(
-    here: Station, name: str, reason: str
+    shared: Station, name: str, reason: str
 ) -> None:
-    (here.folder / "corrupt.png").write_bytes(b"no picture")
-    session = here.in_process()
+    (shared.folder / "corrupt.png").write_bytes(b"no picture")
+    session = shared.session()
     session.initialize(square(3, 4))
     with pytest.raises(trax.TraxException, match=reason) as caught:
         session.frame(name=name)
-    assert str(here.log) in str(caught.value)
+    assert str(shared.log) in str(caught.value)
     assert session.quit() == 1
-    assert "Traceback" in here.log.read_text()
+    assert "Traceback" in shared.log.read_text()
 
 
-def test_a_fault_in_the_first_frame_is_told_too(here: Station) -> None:
-    session = here.in_process()
+def test_a_fault_in_the_first_frame_is_told_too(shared: Station) -> None:
+    session = shared.session()
     with pytest.raises(trax.TraxException, match=r"missing\.png"):
         session.initialize(square(3, 4), name="missing")
+    assert session.quit() == 1
+
+
+def test_a_path_that_libtrax_cannot_read_is_explained(shared: Station) -> None:
+    session = shared.session()
+    with pytest.raises(trax.TraxException, match="letters outside ASCII"):
+        session.initialize(square(3, 4), name="\u00e9t\u00e9")
     assert session.quit() == 1
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import PROJECT, SHAPE, Station, station, write_frame
+
+from tests.serving import PROJECT, SHAPE, Station, station, write_frame
 
 pytestmark = [
     pytest.mark.timeout(120),

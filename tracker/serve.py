@@ -7,6 +7,7 @@ objects. Every reply has one region per object, in order of arrival.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import logging
 import os
@@ -63,7 +64,7 @@ def run_session(
         while True:
             if shall_end is not None:
                 _await_request(input_fd, shall_end)
-            request = server.wait()
+            request = _next_request(server)
             if request.type == trax.TraxStatus.QUIT:
                 return None
             server.status(session.answer(request))
@@ -151,6 +152,18 @@ def _await_request(input_fd: int, shall_end: Callable[[], str | None]) -> None:
             return
 
 
+def _next_request(server: trax.Server) -> trax.server.Request:
+    try:
+        return server.wait()
+    except trax.TraxException as error:
+        if "Protocol error" not in str(error):
+            raise
+        raise SessionError(
+            "the request could not be read; libtrax takes no file names with letters outside "
+            "ASCII: are there any in the path of the sequences?"
+        ) from error
+
+
 def _path_of(request: trax.server.Request) -> Path:
     image = request.image.get("color")
     if not isinstance(image, trax.FileImage):
@@ -232,8 +245,8 @@ def _serve_resident(options: ServeOptions, place: Place, listener: socket.socket
 def main(argv: list[str]) -> int:
     """Serve; returns only when there is nothing to serve."""
     arguments = parser("python -m tracker serve", _DESCRIPTION)
-    arguments.add_argument("--listener", type=int, help="an inherited listening socket")
-    arguments.add_argument("--identity", help="what the socket was made for")
+    arguments.add_argument("--listener", type=int, help=argparse.SUPPRESS)
+    arguments.add_argument("--identity", help=argparse.SUPPRESS)
     try:
         parsed = arguments.parse_args(argv)
         options = options_from(parsed)

@@ -33,9 +33,9 @@ class ServeOptions:
     """What to load and how long to live.
 
     weights is a folder, absolute (None: the one of the project); settings are overrides of the
-    preset, as (key, value) pairs. A server leaves after `idle_seconds` without a session (0: never);
-    loading may take `start_seconds`; a session whose client is gone may take `hangup_seconds` to
-    notice.
+    preset, as (key, value) pairs. A server leaves after `idle_seconds` without a session (0:
+    never); loading may take `start_seconds`; a session whose client is gone may take
+    `hangup_seconds` to notice.
     """
 
     preset: str = "hqtrack"
@@ -91,7 +91,7 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     add("--factory", default=_default("factory"), metavar="MODULE:FUNCTION",
         help="serve what this function returns in place of HQTrack")  # fmt: skip
     add("--idle-seconds", type=_seconds, default=_default("idle_seconds"), metavar="S",
-        help="leave after S seconds without a session(0: never); default: %(default)s")  # fmt: skip
+        help="leave after this idle time, 0: never (default: %(default)s)")  # fmt: skip
     add("--start-seconds", type=_seconds, default=_default("start_seconds"), metavar="S",
         help="time limit for loading the models (default: %(default)s)")  # fmt: skip
     add("--hangup-seconds", type=_seconds, default=_default("hangup_seconds"), metavar="S",
