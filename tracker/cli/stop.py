@@ -9,7 +9,7 @@ from typing import Any
 
 from tracker.resident import wire
 from tracker.resident.launch import connect, locked
-from tracker.resident.places import PlaceError, runtime_folder
+from tracker.resident.places import PlaceError, lock_path, runtime_folder
 
 _ANSWER_SECONDS = 5.0
 _STOP_SECONDS = 15.0
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
 def _visit(path: Path, stop: bool) -> bool | None:
     """Report, and stop, the server behind one socket; None when there is none, False: it stays."""
     try:
-        with locked(path.with_suffix(".lock")):
+        with locked(lock_path(path.parent)):
             connection = connect(path)
             if connection is None:
                 path.unlink(missing_ok=True)

@@ -41,8 +41,8 @@ class Place:
 
     @property
     def lock(self) -> Path:
-        """Held while a server is looked for and started, or takes its socket away."""
-        return self.folder / f"{self.identity}.lock"
+        """Held for a moment while a server is looked for and started, or takes its socket away."""
+        return lock_path(self.folder)
 
     @property
     def log(self) -> Path:
@@ -58,6 +58,11 @@ def place_of(options: ServeOptions) -> Place:
             f"{place.socket} is too long for a socket; set HQTRACK_RUNTIME_DIR to a shorter folder"
         )
     return place
+
+
+def lock_path(folder: Path) -> Path:
+    """The lock of a runtime folder."""
+    return folder / "servers.lock"
 
 
 def log_path(folder: Path, preset: str) -> Path:
