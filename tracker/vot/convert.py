@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tracker.vot.dataset import is_dataset, object_ids, write_list, write_sequence
+from tracker.vot.dataset import first_known, is_dataset, object_ids, write_list, write_sequence
 from tracker.vot.errors import VotError
 from tracker.vot.regions import ABSENT_LINE, UNKNOWN_LINE, encode_mask, format_mask
 
@@ -77,18 +77,13 @@ def _sequence_folder(folder: Path) -> Source | None:
 
 
 def _davis_sources(root: Path) -> list[Source]:
-    for images, annotations in (
-        (root / "JPEGImages" / "480p", root / "Annotations" / "480p"),
-        (root / "JPEGImages", root / "Annotations"),
-    ):
-        if images.is_dir() and annotations.is_dir():
-            names = [path.name for path in sorted(images.iterdir()) if path.is_dir()]
-            with_masks = [name for name in names if (annotations / name).is_dir()]
-            if with_masks:
-                return [
-                    Source(_safe_name(name), images / name, annotations / name)
-                    for name in with_masks
-                ]
+    for part in ("480p", "."):
+        frames, masks = root / "JPEGImages" / part, root / "Annotations" / part
+        if not frames.is_dir() or not masks.is_dir():
+            continue
+        names = sorted(path.name for path in frames.iterdir() if (masks / path.name).is_dir())
+        if names:
+            return [Source(_safe_name(name), frames / name, masks / name) for name in names]
     return []
 
 
@@ -195,6 +190,11 @@ def convert_sequence(source: Source, target: Path, fps: int, copy: bool = False)
         if _frame_size(frame) != size:
             raise VotError(f"{frame} differs in size from {frames[0].name}: {size[0]} x {size[1]}")
     lines = groundtruth(frames, source.masks, size)
+    first = min(first_known(text) for text in lines.values())
+    if first:
+        _log.warning("%s: no object before %s, frames left out", source.name, frames[first].name)
+        frames = frames[first:]
+        lines = {name: text[first:] for name, text in lines.items()}
     suffix = frames[0].suffix
     (target / "color").mkdir(parents=True)
     for number, frame in enumerate(frames, 1):

@@ -83,12 +83,13 @@ def read_sequence(folder: Path) -> SequenceInfo:
         size = (int(metadata.get("width", 0)), int(metadata.get("height", 0)))
     except ValueError as error:
         raise VotError(f"{folder / 'sequence'}: {error}") from error
-    starts = {name: _first_known(text) for name, text in lines.items()}
+    starts = {name: first_known(text) for name, text in lines.items()}
     name = metadata.get("name", folder.name)
     return SequenceInfo(name, folder, length, size if all(size) else None, tuple(files), starts)
 
 
-def _first_known(lines: list[str]) -> int:
+def first_known(lines: Sequence[str]) -> int:
+    """The index of the first line that does not say unknown, their number when all do."""
     return next((i for i, line in enumerate(lines) if line.strip() != UNKNOWN_LINE), len(lines))
 
 

@@ -14,7 +14,6 @@ from tracker.vot.dataset import is_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import (
     DEFAULT_WORKSPACE,
-    REGISTRY,
     Workspace,
     add_arguments,
     workspace_of,
@@ -82,20 +81,21 @@ def _failure(
     if len(problems) > _SHOWN_PROBLEMS:
         lines.append(f"  and {len(problems) - _SHOWN_PROBLEMS} more")
     lines += ["end of the toolkit's output:", run.tail(), f"whole output: {run.log}"]
-    logs = [*results.toolkit_logs(workspace, started), *server_logs(started)]
-    for log in logs[-2:]:
+    for log in [*results.toolkit_logs(workspace, started)[-1:], *server_logs(started)[-1:]]:
         lines += [f"end of {log}:", toolkit.tail(log)]
     return "\n".join(lines)
 
 
 def server_logs(newer_than: float) -> list[Path]:
-    """Logs of the tracker's own server written since a time (seconds), oldest first."""
+    """Logs of the resident server written since a time (seconds), oldest first."""
     try:
-        from tracker.serve import log_folder
-    except ImportError:
+        from tracker.resident.places import runtime_folder
+
+        folder = runtime_folder()
+    except (ImportError, OSError):
         return []
-    paths = [p for p in Path(log_folder()).glob("*.log") if p.stat().st_mtime >= newer_than]
-    return sorted(paths, key=lambda path: path.stat().st_mtime)
+    recent = [path for path in folder.glob("*.log") if path.stat().st_mtime >= newer_than]
+    return sorted(recent, key=lambda path: path.stat().st_mtime)
 
 
 def main(argv: list[str]) -> int:
@@ -105,8 +105,6 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--force", action="store_true", help="throw old results away, run again")
     args = parser.parse_args(argv)
     try:
-        if not REGISTRY.is_file():
-            raise VotError(f"{REGISTRY} is missing")
         workspace = workspace_of(args)
         prepare_data(workspace, args.sequences)
         evaluate(workspace, args.tracker, args.force)

@@ -29,11 +29,11 @@ from tracker.vot.errors import VotError
 from tracker.vot.workspace import Workspace, add_arguments, workspace_of
 
 OVERALL = "all"
-# type of analysis in a stack -> the measures it gives, in its order
+# class of an analysis in the toolkit -> the measures it gives, in its order
 MEASURES = {
-    "average_accuracy": ("Q",),
-    "longterm_ar": ("A", "R"),
-    "average_quality_auxiliary": ("NRE", "DRE", "ADQ"),
+    "AverageAccuracy": ("Q",),
+    "AccuracyRobustness": ("A", "R"),
+    "AverageQualityAuxiliary": ("NRE", "DRE", "ADQ"),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from tracker.vot.errors import VotError
 from tracker.vot.workspace import ROOT, Workspace
 
 _SHOWN_LINES = 15
+_SHOWN_COLUMNS = 300
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PROTOCOL = re.compile(r"@+TRAX:(?!quit)")
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,16 @@ class ToolkitRun:
     status: int
     log: Path
 
-    def tail(self, lines: int = _SHOWN_LINES) -> str:
-        """The last lines of the output, without the progress bars."""
-        return tail(self.log, lines)
+    def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
+    """The last `lines` of a log, indented, for a person to read.
 
-
-def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
-    """The last `lines` of a text file, indented; of a line that was drawn over, the last state."""
+    Left out: colours, earlier states of a progress bar, the protocol's own lines; long lines are
+    cut.
+    """
     text = path.read_text(errors="replace") if path.is_file() else ""
-    kept = [line.split("\r")[-1] for line in text.rstrip().split("\n")]
-    return "\n".join(f"    {line}" for line in kept[-lines:])
+    kept = [_COLOUR.sub("", line.split("\r")[-1]) for line in text.rstrip().split("\n")]
+    kept = [line for line in kept if not _PROTOCOL.match(line)]
+    return "\n".join(f"    {line[:_SHOWN_COLUMNS]}" for line in kept[-lines:])
 
 
 def run_toolkit(workspace: Workspace, command: str, *arguments: str) -> ToolkitRun:
