@@ -33,7 +33,12 @@ class ToolkitRun:
     status: int
     log: Path
 
-    def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
+    def tail(self, lines: int = _SHOWN_LINES) -> str:
+        """The last lines of the output, made readable."""
+        return tail(self.log, lines)
+
+
+def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
     """The last `lines` of a log, indented, for a person to read.
 
     Left out: colours, earlier states of a progress bar, the protocol's own lines; long lines are
