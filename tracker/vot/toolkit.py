@@ -44,8 +44,8 @@ def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
     Left out: colours, earlier states of a progress bar, the protocol's own lines; long lines are
     cut.
     """
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    kept = [_COLOUR.sub("", line.split("\r")[-1]) for line in text.rstrip().split("\n")]
+    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    kept = [_COLOUR.sub("", line.rstrip().split("\r")[-1]) for line in text.rstrip().split("\n")]
     kept = [line for line in kept if not _PROTOCOL.match(line)]
     return "\n".join(f"    {line[:_SHOWN_COLUMNS]}" for line in kept[-lines:])
 

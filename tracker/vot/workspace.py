@@ -129,7 +129,7 @@ def find_stack(name: str, folder: Path) -> Path | None:
     if spec is None or spec.origin is None:
         raise VotError("the VOT toolkit is not installed: run `make setup`")
     integrated = Path(spec.origin).parent / "stack" / f"{name}.yaml"
-    candidates = [folder / name, integrated]
+    candidates = [Path(os.path.normpath(folder / name)), integrated]
     return next((path for path in candidates if path.is_file()), None)
 
 
