@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from vot_data import HEIGHT, LENGTH, WIDTH, labels_of, write_frames
 
+from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, write_frames
 from tracker.vot import convert as module
 from tracker.vot.convert import convert, find_sources
 from tracker.vot.dataset import read_dataset

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vot_data import HEIGHT, LENGTH, WIDTH, labels_of, trajectory
-from vot_data import workspace as workspace
 
+from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, trajectory
+from tests.vot_data import workspace as workspace
 from tracker.vot import results, scores
 from tracker.vot.errors import VotError
 from tracker.vot.regions import MaskRegion

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from vot_data import trajectory
-from vot_data import workspace as workspace
 
+from tests.vot_data import trajectory
+from tests.vot_data import workspace as workspace
 from tracker.vot import results, submit
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import Workspace

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from vot_data import trajectory, write_frames
-from vot_data import workspace as workspace
 
+from tests.vot_data import trajectory, write_frames
+from tests.vot_data import workspace as workspace
 from tracker.vot import evaluate, record, results, toolkit
 from tracker.vot import workspace as module
 from tracker.vot.dataset import is_dataset

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ _UNRELATED = {"vot", "training", "bench", "cli"}
 def fingerprint(root: Path = ROOT) -> dict[str, str]:
     """Digests of what decides the tracker's answers: its sources, trackers.ini, and weights.
 
-    A weights file above 64 MiB counts by size and time of change, so that this stays quick.
+    The weights are those of $HQTRACK_WEIGHTS, else of `weights/`. A file above 64 MiB counts by
+    size and time of change, so that this stays quick.
     """
     sources = [
         path
@@ -32,18 +34,19 @@ def fingerprint(root: Path = ROOT) -> dict[str, str]:
         if not _UNRELATED & set(path.relative_to(root / "tracker").parts)
     ]
     sources += [path for path in [root / "trackers.ini"] if path.is_file()]
+    folder = Path(os.environ.get("HQTRACK_WEIGHTS") or root / "weights")
     weights = [
         path
-        for path in sorted((root / "weights").glob("*"))
+        for path in sorted(folder.glob("*"))
         if path.suffix in (".pth", ".safetensors") and path.is_file()
     ]
-    return {"code": _digest(sources, root), "weights": _digest(weights, root)}
+    return {"code": _digest(sources, root), "weights": _digest(weights, folder)}
 
 
-def _digest(paths: list[Path], root: Path) -> str:
+def _digest(paths: list[Path], folder: Path) -> str:
     total = hashlib.sha256()
     for path in paths:
-        total.update(path.relative_to(root).as_posix().encode() + b"\0")
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
         stat = path.stat()
         if stat.st_size > _HASHED_WHOLE:
             total.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
