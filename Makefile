@@ -52,13 +52,13 @@ help:
 	@echo "  make test        the tests (ARGS=\"-k name\")"
 	@echo "  make lint        ruff check and format check"
 	@echo "  make clean       remove what was made in vot_workspace, and caches;"
-	@echo "                   keeps runs/, weights/ and .venv"
+	@echo "                   keeps packed entries, runs/, weights/ and .venv"
 
 setup: $(STAMP)
 
 $(VENV)/.ready: $(REQUIREMENTS)
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "python3 is too old: 3.11 or newer is needed (make PYTHON3=python3.12 setup)"; exit 1; }
+		{ echo "Python 3.11 or newer is needed: make PYTHON3=/path/to/python3 setup"; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON3) -m venv $(VENV) || \
 		{ echo "python3 -m venv failed (on Debian and Ubuntu: apt-get install python3-venv)"; \
 		  rm -rf $(VENV); exit 1; }

@@ -35,5 +35,5 @@ def main() -> None:
             server.status([(trax.Mask.create(mask), said) for mask in masks])
 
 
-if __name__ in ("__main__", "still_tracker"):
+if __name__ == "__main__":
     main()

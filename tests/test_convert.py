@@ -82,6 +82,16 @@ def test_leading_frames_without_objects_are_left_out(tmp_path: Path) -> None:
     assert first == (tmp_path / "single/frames/00002.jpg").read_bytes()
 
 
+def test_black_and_white_masks_are_one_object(tmp_path: Path) -> None:
+    write_frames(tmp_path, "single", 3)
+    for number in range(3):
+        mask = (labels_of("single", number) * 255).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / f"single/masks/{number:05d}.png")
+    convert(tmp_path / "single", tmp_path / "data")
+    (line, *_) = _lines(tmp_path / "data" / "single", "01")
+    assert np.array_equal(parse_region(line).mask((HEIGHT, WIDTH)), labels_of("single", 0) == 1)
+
+
 def test_many_objects_sort_by_number(tmp_path: Path) -> None:
     write_frames(tmp_path, "single", 2)
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -131,7 +141,7 @@ def _spoil_frame_size(folder: Path) -> str:
 
 def _spoil_empty(folder: Path) -> str:
     for path in (folder / "masks").iterdir():
-        Image.new("L", (WIDTH, HEIGHT), 255).save(path)
+        Image.new("L", (WIDTH, HEIGHT)).save(path)
     return "hold no object"
 
 

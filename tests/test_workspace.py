@@ -145,6 +145,25 @@ def test_force_throws_old_results_away(workspace: Workspace, monkeypatch) -> Non
     assert seen == [("evaluate", False)]
 
 
+def test_an_interruption_is_told_apart(workspace: Workspace, monkeypatch, capsys) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(toolkit, "run_toolkit", interrupted)
+    arguments = ["--workspace", str(workspace.folder), "--tracker", "Still"]
+    assert evaluate.main(arguments) == 130
+    assert "finished sequences are kept" in capsys.readouterr().err
+    assert len(list(workspace.results("Still").rglob("*.bin"))) == 3
+
+
+def test_a_data_set_that_is_not_there_names_the_remedy(workspace: Workspace, monkeypatch) -> None:
+    run = toolkit.ToolkitRun(1, workspace.folder / "logs" / "vot_evaluate.log")
+    monkeypatch.setattr(toolkit, "run_toolkit", lambda *_: run)
+    (workspace.sequences / "list.txt").unlink()
+    with pytest.raises(VotError, match=r"(?s)made no data set.*SEQUENCES="):
+        evaluate.evaluate(workspace, "Still")
+
+
 def test_results_of_other_weights_are_called_stale(workspace: Workspace) -> None:
     path = workspace.results("Still") / "made_by.json"
     records = json.loads(path.read_text())

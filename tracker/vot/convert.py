@@ -6,7 +6,8 @@ Layouts of SRC:
     frames/* and masks/*.png                      a single sequence
 
 A mask is a PNG whose values are ids of objects (palette or grey): 0 is background, 255 is void and
-counts as background. It belongs to the frame of the same number or name. A frame without a mask
+counts as background, unless a sequence has no other value: then it is its one object (DAVIS-2016).
+A mask belongs to the frame of the same number or name. A frame without a mask
 file is unknown ground truth; an object that has been seen and is not in a mask is absent.
 """
 
@@ -119,7 +120,7 @@ def list_frames(folder: Path) -> list[Path]:
 
 
 def read_indexed(path: Path) -> np.ndarray:
-    """[H, W] ids of a palette or grey PNG, void set to 0; VotError for anything else."""
+    """[H, W] the values of a palette or grey PNG; VotError for anything else."""
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L", "1", "I;16", "I"):
@@ -127,11 +128,9 @@ def read_indexed(path: Path) -> np.ndarray:
                     f"{path} is a picture of mode {image.mode}, not an indexed mask: "
                     "its values must be ids of objects"
                 )
-            labels = np.asarray(image).astype(np.int64)
+            return np.asarray(image).astype(np.int64)
     except OSError as error:
         raise VotError(f"{path} cannot be read as a picture: {error}") from error
-    labels[labels == VOID] = 0
-    return labels
 
 
 def _frame_size(path: Path) -> tuple[int, int]:
@@ -162,7 +161,10 @@ def groundtruth(frames: Sequence[Path], masks: Path, size: tuple[int, int]) -> d
         for label, text in lines.items():
             text.append(_line(labels, label))
     if not lines:
-        raise VotError(f"the masks in {masks} hold no object (all 0 or {VOID})")
+        raise VotError(f"the masks in {masks} hold no object (all are 0)")
+    only = lines.pop(VOID, None)
+    if not lines:
+        lines = {1: only}
     labels = sorted(lines)
     return dict(zip(object_ids(labels), [lines[label] for label in labels], strict=True))
 

@@ -54,7 +54,10 @@ def evaluate(workspace: Workspace, tracker: str, force: bool = False) -> None:
         started = time.time() - 1
         run = toolkit.run_toolkit(workspace, "evaluate", tracker)
         if not is_dataset(workspace.sequences):
-            raise VotError(f"the toolkit made no data set:\n{run.tail()}\nwhole output: {run.log}")
+            raise VotError(
+                f"the toolkit made no data set:\n{run.tail()}\nwhole output: {run.log}\n"
+                "With the data set at hand, name its folder (the one with list.txt): SEQUENCES=..."
+            )
         if _made_since(workspace, tracker, started):
             record.add_record(workspace, tracker)
         problems = [p for p in results.check_results(workspace, tracker) if p.fatal]

@@ -7,7 +7,6 @@ so callers look at the files it should have made.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -16,6 +15,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: two evaluations at once go unnoticed there
+    fcntl = None
 
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import ROOT, Workspace
@@ -97,7 +101,8 @@ def exclusive(workspace: Workspace) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise VotError(f"another evaluation is running in {workspace.folder}") from error
         yield
