@@ -54,6 +54,19 @@ def test_own_data_get_a_workspace_of_their_own(runs: Path, tmp_path: Path) -> No
     assert _chosen("--sequences", str(tmp_path / "my clips")) == chosen
 
 
+def test_other_data_of_the_same_name_are_noticed(runs: Path, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        write_frames(tmp_path / place / "clips", "single", 3)
+    chosen = _chosen("--sequences", str(tmp_path / "a" / "clips"))
+    evaluate.prepare_data(chosen, tmp_path / "a" / "clips")
+    evaluate.prepare_data(chosen, tmp_path / "a" / "clips")
+    with pytest.raises(VotError, match="was converted from .*a/clips, and not"):
+        evaluate.prepare_data(chosen, tmp_path / "b" / "clips")
+    write_frames(tmp_path / "a" / "clips", "another", 3)
+    with pytest.raises(VotError, match="as it is now"):
+        evaluate.prepare_data(chosen, tmp_path / "a" / "clips")
+
+
 def test_data_in_vot_format_are_used_in_place(runs: Path, workspace: Workspace) -> None:
     chosen = _chosen("--sequences", str(workspace.sequences), "--stack", "vots2024/main")
     assert chosen.folder == runs / "sequences-vots2024-main"

@@ -38,7 +38,7 @@ env_FAULT = raise
 def labels_of(name: str, frame: int) -> np.ndarray:
     """[H, W] uint8. `pair`: object 1 is absent in frames 8 to 20, object 3 starts in frame 3."""
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
-    if name == "single":
+    if name != "pair":
         labels[10:30, 10 + frame : 40 + frame] = 1
         return labels
     if not 8 <= frame <= 20:

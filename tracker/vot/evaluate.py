@@ -28,16 +28,31 @@ def prepare_data(workspace: Workspace, source: Path | None) -> None:
 
     The data of a challenge stack are downloaded by the toolkit itself.
     """
-    if is_dataset(workspace.sequences):
+    if source is not None and not is_dataset(source):
+        _convert(workspace, source.resolve())
+    elif is_dataset(workspace.sequences):
         return
-    if source is not None:
-        convert.convert(source, workspace.sequences)
     elif workspace.folder == DEFAULT_WORKSPACE:
         demo.make_demo(workspace.sequences)
     elif workspace.stack().get("dataset"):
         _log.info("the toolkit downloads %s; this may take long", workspace.stack()["dataset"])
     else:
         raise VotError(f"{workspace.sequences} holds no data set (no list.txt)")
+
+
+def _convert(workspace: Workspace, source: Path) -> None:
+    """Convert `source`, or see that the data set that is there was made of it as it is now."""
+    note = workspace.folder / "converted_from.txt"
+    sequences = [found.name for found in convert.find_sources(source)]
+    made_of = "\n".join([str(source), *sequences]) + "\n"
+    if not is_dataset(workspace.sequences):
+        convert.convert(source, workspace.sequences)
+        note.write_text(made_of)
+    elif note.is_file() and note.read_text() != made_of:
+        raise VotError(
+            f"{workspace.sequences} was converted from {note.read_text().splitlines()[0]}, and not "
+            f"from {source} as it is now; name another WORKSPACE=folder, or remove this one"
+        )
 
 
 def evaluate(workspace: Workspace, tracker: str, force: bool = False) -> None:
@@ -112,7 +127,7 @@ def main(argv: list[str]) -> int:
         prepare_data(workspace, args.sequences)
         evaluate(workspace, args.tracker, args.force)
         scores.show(workspace, args.tracker)
-    except VotError as error:
+    except (VotError, OSError) as error:
         print(f"\nevaluate failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -232,7 +232,7 @@ def main(argv: list[str]) -> int:
             print(f"report: {report(workspace, args.tracker)}")
         else:
             show(workspace, args.tracker)
-    except VotError as error:
+    except (VotError, OSError) as error:
         print(f"\nscores failed: {error}", file=sys.stderr)
         return 1
     return 0

@@ -163,7 +163,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     try:
         archive, text = submit(workspace_of(args), args.tracker)
-    except VotError as error:
+    except (VotError, OSError) as error:
         print(f"\nsubmit failed: {error}", file=sys.stderr)
         return 1
     print(f"\n{text}\npacked and verified: {archive}")

@@ -102,8 +102,12 @@ class Workspace:
     def expected(self, tracker: str) -> list[TrajectoryFile]:
         """All trajectories that a complete evaluation leaves."""
         found = []
-        for experiment, settings in self.stack()["experiments"].items():
-            for info in self.dataset():
+        experiments = self.stack().get("experiments")
+        if not isinstance(experiments, dict) or not experiments:
+            raise VotError(f"the stack of {self.folder} names no experiments")
+        dataset = self.dataset()
+        for experiment, settings in experiments.items():
+            for info in dataset:
                 folder = self.results(tracker) / experiment / info.name
                 for object_id in info.objects:
                     middle = f"_{object_id}" if len(info.objects) > 1 else ""
