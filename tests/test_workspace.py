@@ -60,7 +60,7 @@ def test_other_data_of_the_same_name_are_noticed(runs: Path, tmp_path: Path) -> 
     chosen = _chosen("--sequences", str(tmp_path / "a" / "clips"))
     evaluate.prepare_data(chosen, tmp_path / "a" / "clips")
     evaluate.prepare_data(chosen, tmp_path / "a" / "clips")
-    with pytest.raises(VotError, match="was converted from .*a/clips, and not"):
+    with pytest.raises(VotError, match=r"was converted from .*a/clips, and not"):
         evaluate.prepare_data(chosen, tmp_path / "b" / "clips")
     write_frames(tmp_path / "a" / "clips", "another", 3)
     with pytest.raises(VotError, match="as it is now"):
