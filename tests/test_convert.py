@@ -1,0 +1,182 @@
+"""VOT data sets out of frames and indexed masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, write_frames
+from tracker.vot import convert as module
+from tracker.vot.convert import convert, find_sources
+from tracker.vot.dataset import read_dataset
+from tracker.vot.errors import VotError
+from tracker.vot.regions import parse_region
+
+
+def _lines(folder: Path, object_id: str) -> list[str]:
+    return (folder / f"groundtruth_{object_id}.txt").read_text().splitlines()
+
+
+def test_objects_frames_and_settings(tmp_path: Path) -> None:
+    write_frames(tmp_path / "raw", "pair")
+    assert convert(tmp_path / "raw", tmp_path / "data") == ["pair"]
+    (info,) = read_dataset(tmp_path / "data")
+    assert (info.name, info.length, info.size) == ("pair", LENGTH, (WIDTH, HEIGHT))
+    assert info.objects == ("01", "03")
+    assert info.starts == {"01": 0, "03": 3}
+    first, third = _lines(info.folder, "01"), _lines(info.folder, "03")
+    assert len(first) == len(third) == LENGTH
+    assert third[:3] == ["0"] * 3
+    assert first[8:21] == ["m0,0,0,0,0"] * 13
+    for number in (0, 5, 22):
+        mask = parse_region(first[number]).mask((HEIGHT, WIDTH))
+        assert np.array_equal(mask, labels_of("pair", number) == 1)
+    text = (info.folder / "sequence").read_text()
+    assert "fps=24\n" in text and f"length={LENGTH}\n" in text
+    frame = info.folder / "color" / "00000001.jpg"
+    assert frame.is_symlink() and frame.read_bytes()
+    assert (tmp_path / "data" / "list.txt").read_text() == "pair\n"
+
+
+@pytest.mark.parametrize("part", ["480p", "."])
+def test_davis_layouts(tmp_path: Path, part: str) -> None:
+    write_frames(tmp_path, "pair", 5, "davis")
+    write_frames(tmp_path, "single", 5, "davis")
+    if part == ".":
+        for kind in ("JPEGImages", "Annotations"):
+            for folder in list((tmp_path / kind / "480p").iterdir()):
+                folder.rename(tmp_path / kind / folder.name)
+            (tmp_path / kind / "480p").rmdir()
+    assert [source.name for source in find_sources(tmp_path)] == ["pair", "single"]
+    assert convert(tmp_path, tmp_path / "data", copy=True) == ["pair", "single"]
+    assert not (tmp_path / "data" / "pair" / "color" / "00000001.jpg").is_symlink()
+
+
+def test_a_single_sequence_and_odd_names(tmp_path: Path) -> None:
+    write_frames(tmp_path, "pair", 4)
+    folder = (tmp_path / "pair").rename(tmp_path / "my clip!")
+    assert convert(folder, tmp_path / "data", fps=30) == ["my_clip_"]
+    assert "fps=30\n" in (tmp_path / "data" / "my_clip_" / "sequence").read_text()
+
+
+def test_frames_without_masks_are_unknown(tmp_path: Path) -> None:
+    write_frames(tmp_path, "single", 6)
+    (tmp_path / "single/masks/00002.png").unlink()
+    (tmp_path / "single/masks/00004.png").unlink()
+    convert(tmp_path / "single", tmp_path / "data")
+    lines = _lines(tmp_path / "data" / "single", "01")
+    assert [line == "0" for line in lines] == [False, False, True, False, True, False]
+
+
+def test_leading_frames_without_objects_are_left_out(tmp_path: Path) -> None:
+    write_frames(tmp_path, "single", 6)
+    for number in range(2):
+        (tmp_path / f"single/masks/{number:05d}.png").unlink()
+    convert(tmp_path / "single", tmp_path / "data")
+    (info,) = read_dataset(tmp_path / "data")
+    assert info.length == 4 and info.starts == {"01": 0}
+    first = (info.folder / "color" / "00000001.jpg").read_bytes()
+    assert first == (tmp_path / "single/frames/00002.jpg").read_bytes()
+
+
+def test_black_and_white_masks_are_one_object(tmp_path: Path) -> None:
+    write_frames(tmp_path, "single", 3)
+    for number in range(3):
+        mask = (labels_of("single", number) * 255).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / f"single/masks/{number:05d}.png")
+    convert(tmp_path / "single", tmp_path / "data")
+    (line, *_) = _lines(tmp_path / "data" / "single", "01")
+    assert np.array_equal(parse_region(line).mask((HEIGHT, WIDTH)), labels_of("single", 0) == 1)
+
+
+def test_many_objects_sort_by_number(tmp_path: Path) -> None:
+    write_frames(tmp_path, "single", 2)
+    labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    labels[0, :20] = np.arange(1, 21)
+    for number in range(2):
+        Image.fromarray(labels).save(tmp_path / f"single/masks/{number:05d}.png")
+    convert(tmp_path / "single", tmp_path / "data")
+    (info,) = read_dataset(tmp_path / "data")
+    assert info.objects == tuple(f"{number:02d}" for number in range(1, 21))
+
+
+def _spoil_no_masks(folder: Path) -> str:
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+    return "no masks"
+
+
+def _spoil_no_folder(folder: Path) -> str:
+    (folder / "masks").rename(folder / "other")
+    return "no folder masks"
+
+
+def _spoil_size(folder: Path) -> str:
+    Image.new("L", (10, 10), 1).save(folder / "masks/00001.png")
+    return r"00001\.png is 10 x 10, 00001\.jpg is 96 x 64"
+
+
+def _spoil_colour(folder: Path) -> str:
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "masks/00001.png")
+    return "mode RGB, not an indexed mask"
+
+
+def _spoil_mask(folder: Path) -> str:
+    (folder / "masks/00001.png").write_bytes(b"no picture")
+    return r"masks/00001\.png cannot be read"
+
+
+def _spoil_frame(folder: Path) -> str:
+    (folder / "frames/00001.jpg").write_bytes(b"no picture")
+    return r"frames/00001\.jpg cannot be read"
+
+
+def _spoil_frame_size(folder: Path) -> str:
+    Image.new("RGB", (20, 20)).save(folder / "frames/00001.jpg")
+    return "differs in size"
+
+
+def _spoil_empty(folder: Path) -> str:
+    for path in (folder / "masks").iterdir():
+        Image.new("L", (WIDTH, HEIGHT)).save(path)
+    return "hold no object"
+
+
+def _spoil_names(folder: Path) -> str:
+    for number, path in enumerate(sorted((folder / "masks").iterdir())):
+        path.rename(folder / "masks" / f"{number + 500:05d}.png")
+    return "no mask in .* belongs to a frame"
+
+
+def _spoil_frames(folder: Path) -> str:
+    for path in (folder / "frames").iterdir():
+        path.unlink()
+    return "no pictures"
+
+
+SPOILERS = [value for name, value in sorted(globals().items()) if name.startswith("_spoil")]
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_bad_input_is_named_and_leaves_nothing(tmp_path: Path, spoil) -> None:
+    write_frames(tmp_path / "raw", "single", 4)
+    message = spoil(tmp_path / "raw" / "single")
+    with pytest.raises(VotError, match=message):
+        convert(tmp_path / "raw", tmp_path / "data")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+def test_unknown_layout_and_full_target(tmp_path: Path, capsys) -> None:
+    with pytest.raises(VotError, match="looked for"):
+        convert(tmp_path, tmp_path / "data")
+    with pytest.raises(VotError, match="there is no folder"):
+        convert(tmp_path / "nowhere", tmp_path / "data")
+    write_frames(tmp_path / "raw", "single", 3)
+    assert module.main([str(tmp_path / "raw"), str(tmp_path / "data"), "--fps", "0"]) == 1
+    assert module.main([str(tmp_path / "raw"), str(tmp_path / "data")]) == 0
+    assert "1 sequences" in capsys.readouterr().out
+    assert module.main([str(tmp_path / "raw"), str(tmp_path / "data")]) == 1
+    assert "is not empty" in capsys.readouterr().err

@@ -1,0 +1,151 @@
+"""The environment, the public names, light imports, and which package may import which."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "tracker"
+HEAVY = ("torch", "cv2", "numpy", "timm", "vot", "trax")
+
+# Layer of each part of the package. A part imports parts of lower layers, and of its own.
+LAYERS = {
+    "config": 0,
+    "labels": 0,
+    "weights": 0,
+    "frames": 1,
+    "preprocess": 2,
+    "regions": 2,
+    "checkpoints": 2,
+    "vmos": 3,
+    "refiner": 3,
+    "pipeline": 4,
+    "training": 5,
+    "resident": 5,
+    "serve": 6,
+    "attach": 7,
+    "bench": 7,
+    "vot": 7,
+    "cli": 8,
+    "__main__": 9,
+}
+FORBIDDEN = {"training": ("tracker.vmos.session", "tracker.serve", "tracker.pipeline")}
+
+
+def _imports(path: Path) -> set[str]:
+    """Full names of the modules of this project that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] == "tracker"}
+
+
+def _part(name: str) -> str:
+    pieces = name.split(".")
+    return pieces[1] if len(pieces) > 1 else ""
+
+
+def _files() -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.stem]
+
+
+def test_every_part_has_a_layer() -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in _files()}
+    assert parts - {"__init__"} <= set(LAYERS)
+
+
+def test_imports_run_one_way() -> None:
+    wrong = []
+    for path in _files():
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if part == "__init__":
+            continue
+        for name in _imports(path):
+            other = _part(name)
+            if other != part and LAYERS.get(other, -1) >= LAYERS.get(part, 99):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+            wrong += [
+                f"{path.relative_to(ROOT)} imports {name}"
+                for start in FORBIDDEN.get(part, ())
+                if name == start or name.startswith(start + ".")
+            ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_server_imports_trax() -> None:
+    users = []
+    for path in _files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            if any(name.split(".")[0] == "trax" for name in names):
+                users.append(path.relative_to(PACKAGE).as_posix())
+    assert set(users) <= {"serve.py"}
+
+
+def _loaded(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_import_tracker_is_light() -> None:
+    assert _loaded("import tracker") == set()
+
+
+@pytest.mark.parametrize("module", ["tracker.__main__", "tracker.config", "tracker.weights"])
+def test_light_modules_stay_light(module: str) -> None:
+    assert _loaded(f"import {module}") == set()
+
+
+def test_attach_imports_nothing_heavy() -> None:
+    if not (PACKAGE / "attach.py").is_file():
+        pytest.skip("no attach.py yet")
+    assert _loaded("import tracker.attach") == set()
+
+
+def test_the_toolkit_imports_with_the_pins() -> None:
+    code = "import vot, trax; print(vot.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "0.9.0"
+
+
+def test_pins_agree() -> None:
+    from importlib.metadata import version
+
+    lines = (ROOT / ".ci/requirements.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    assert pins["attributee"] == "0.1.9"
+    assert "opencv-python-headless" not in pins
+    for name in ("attributee", "vot-toolkit", "vot-trax"):
+        assert version(name) == pins[name]
+    assert "-r .ci/requirements.txt" in (ROOT / "environment.yml").read_text()
+
+
+def test_public_names_import() -> None:
+    import tracker
+
+    missing = {"pipeline", "config", "checkpoints", "frames", "labels"} - {
+        path.stem for path in PACKAGE.glob("*.py")
+    }
+    if missing:
+        pytest.skip(f"not written yet: {', '.join(sorted(missing))}")
+    for name in tracker.__all__:
+        assert getattr(tracker, name).__name__ == name
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = tracker.nothing

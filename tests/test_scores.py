@@ -1,0 +1,111 @@
+"""Scores: the table against figures computed here from the same trajectories."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, trajectory
+from tests.vot_data import workspace as workspace
+from tracker.vot import results, scores
+from tracker.vot.errors import VotError
+from tracker.vot.regions import MaskRegion
+from tracker.vot.scores import Row, format_table
+from tracker.vot.trajectory import read_trajectory
+from tracker.vot.workspace import Workspace
+
+
+def _rows(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    content = json.loads((workspace.folder / "analysis/Still-scores.json").read_text())
+    return {row["sequence"]: row for row in content["scores"]}
+
+
+def _overlaps(workspace: Workspace, name: str, number: int, start: int) -> list[float]:
+    """Overlap in each frame from `start` on; the first frame of a sequence counts as a miss."""
+    regions = read_trajectory(trajectory(workspace, name, f"{number:02d}"))
+    overlaps = []
+    for frame in range(start, LENGTH):
+        truth = labels_of(name, frame) == number
+        region = regions[frame]
+        answer = np.zeros_like(truth)
+        if isinstance(region, MaskRegion):
+            answer = region.mask((HEIGHT, WIDTH))
+        union = (truth | answer).sum()
+        overlaps.append((truth & answer).sum() / union if union else 1.0)
+    return overlaps
+
+
+def test_quality_is_the_mean_overlap(workspace: Workspace) -> None:
+    rows = _rows(workspace)
+    single = np.mean(_overlaps(workspace, "single", 1, 0))
+    pair = [_overlaps(workspace, "pair", 1, 0), _overlaps(workspace, "pair", 3, 3)]
+    assert rows["single"]["Q"] == pytest.approx(single, abs=1e-6)
+    assert rows["pair"]["Q"] == pytest.approx(np.mean([np.mean(o) for o in pair]), abs=1e-6)
+    assert rows["all"]["Q"] == pytest.approx((rows["single"]["Q"] + rows["pair"]["Q"]) / 2)
+
+
+def test_errors_and_absence(workspace: Workspace) -> None:
+    rows = _rows(workspace)
+    assert rows["pair"]["ADQ"] == 0  # it stands still while the object is away
+    assert rows["single"]["ADQ"] is None  # no object is ever absent
+    assert rows["single"]["R"] + rows["single"]["NRE"] + rows["single"]["DRE"] == pytest.approx(1)
+    assert rows["single"]["NRE"] == pytest.approx(1 / LENGTH)  # the first frame
+    assert rows["all"]["frames"] == 2 * LENGTH
+    assert all(row["fps"] > 1 for row in rows.values())
+
+
+def test_table_csv_and_weights(workspace: Workspace) -> None:
+    text = format_table([Row(**row) for row in _rows(workspace).values()])
+    titles, *lines = text.splitlines()
+    assert titles.split() == ["sequence", "frames", "Q", "A", "R", "NRE", "DRE", "ADQ", "fps"]
+    assert [line.split()[0] for line in lines] == ["pair", "single", "all"]
+    assert "n/a" in lines[1]
+    with (workspace.folder / "analysis/Still-scores.csv").open() as handle:
+        assert [row["sequence"] for row in csv.DictReader(handle)] == ["pair", "single", "all"]
+    assert results.recorded_weights(workspace, "Still") == ["none, the object stays"]
+    content = json.loads((workspace.folder / "analysis/Still-scores.json").read_text())
+    assert content["weights"] == ["none, the object stays"]
+
+
+def test_a_stack_without_analyses_gives_speed_only() -> None:
+    text = format_table([Row("baseline", "a", 10, fps=2.0), Row("baseline", "all", 10, fps=2.0)])
+    assert text.splitlines()[0].split() == ["sequence", "frames", "fps"]
+    assert text.splitlines()[1].split() == ["a", "10", "2.00"]
+
+
+def test_rates_count_each_frame_once(workspace: Workspace) -> None:
+    times = trajectory(workspace).with_name("pair_01_001_time.value")
+    times.write_text("9\n" + "0.5\n" * (LENGTH - 1))
+    trajectory(workspace, "pair", "03").with_name("pair_03_001_time.value").write_text("7\n")
+    frames, seconds = results.frame_rates(workspace, "Still")["pair"]
+    assert (frames, seconds) == (LENGTH - 1, 0.5 * (LENGTH - 1))
+
+
+def test_incomplete_results_have_no_scores(workspace: Workspace, capsys) -> None:
+    trajectory(workspace).unlink()
+    arguments = ["--workspace", str(workspace.folder), "--tracker", "Still"]
+    assert scores.main(arguments) == 1
+    assert "pair, object 01: no trajectory" in capsys.readouterr().err
+
+
+def test_report_is_one_file(workspace: Workspace, capsys) -> None:
+    arguments = ["--workspace", str(workspace.folder), "--tracker", "Still", "--report"]
+    assert scores.main(arguments) == 0
+    path = Path(capsys.readouterr().out.split("report: ")[1].strip())
+    assert path.name == "report.html" and "Still" in path.read_text()
+
+
+def test_a_report_that_is_not_made_is_an_error(workspace: Workspace, monkeypatch) -> None:
+    old = workspace.folder / "reports" / "Still" / "report.html"
+    old.parent.mkdir(parents=True)
+    old.write_text("old")
+    os.utime(old)
+    (workspace.folder / "config.yaml").write_text("stack: nothing\nregistry: [./trackers.ini]\n")
+    with pytest.raises(VotError, match="made no"):
+        scores.report(workspace, "Still")

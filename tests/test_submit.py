@@ -1,0 +1,174 @@
+"""Packing an entry: what must stop it, and what the zip is compared with."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.vot_data import trajectory
+from tests.vot_data import workspace as workspace
+from tracker.vot import results, submit
+from tracker.vot.errors import VotError
+from tracker.vot.workspace import Workspace
+
+
+def _archive(workspace: Workspace, path: Path, **changes: object) -> Path:
+    """A zip as the toolkit writes it."""
+    manifest = {"identifier": "Still", "stack": "stack.yaml", "configuration": {}} | changes
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, file in submit.packed_files(workspace, "Still").items():
+            archive.write(file, name)
+        archive.writestr("manifest.yml", yaml.safe_dump(manifest))
+    return path
+
+
+def test_packs_and_tells_what_is_in_it(workspace: Workspace, capsys) -> None:
+    arguments = ["--workspace", str(workspace.folder), "--tracker", "Still"]
+    assert submit.main(arguments) == 0
+    said = capsys.readouterr().out
+    (archive,) = workspace.folder.glob("Still*.zip")
+    (text,) = workspace.folder.glob("Still*.txt")
+    assert str(archive) in said and text.read_text() in said
+    assert "weights: none, the object stays" in text.read_text()
+    assert "sequences: 2, frames: 48" in text.read_text()
+    with zipfile.ZipFile(archive) as packed:
+        name = "baseline/pair/pair_01_001.bin"
+        assert packed.read(name) == trajectory(workspace).read_bytes()
+
+
+def test_the_toolkit_refusing_is_an_error(workspace: Workspace) -> None:
+    trajectory(workspace).unlink()
+    with pytest.raises(VotError, match=r"(?s)made no zip.*not complete"):
+        submit.pack(workspace, "Still")
+
+
+def _truncate(path: Path) -> str:
+    path.write_bytes(path.read_bytes()[:-3])
+    return "unreadable.*truncated"
+
+
+def _empty(path: Path) -> str:
+    path.write_bytes(b"")
+    return "unreadable.*truncated after 0"
+
+
+def _short(path: Path) -> str:
+    path.write_bytes(b"\x01\x00\x01\x00\x00\x00" + b"\x00\x01\x00\x00\x00")
+    return "1 frames of 24"
+
+
+def _missing(path: Path) -> str:
+    path.unlink()
+    return "no trajectory"
+
+
+def _doubled(path: Path) -> str:
+    path.with_suffix(".txt").write_text("1\n")
+    return r"pair_01_001\.bin and pair_01_001\.txt"
+
+
+def _text(path: Path, lines: list[str]) -> None:
+    path.unlink()
+    path.with_suffix(".txt").write_text("\n".join(lines) + "\n")
+
+
+def _unmarked(path: Path) -> str:
+    _text(path, ["m0,0,0,0,0"] * 24)
+    return "the first frame is not marked"
+
+
+def _special(path: Path) -> str:
+    _text(path, ["1", *["m0,0,2,2,0,4"] * 4, "0", *["m0,0,2,2,0,4"] * 18])
+    return r"no region in frame 6 \(1 such frames\)"
+
+
+def _outside(path: Path) -> str:
+    _text(path, ["1", *["m90,0,10,10,0,100"] * 23])
+    return "23 masks reach beyond the image"
+
+
+def _short_times(path: Path) -> str:
+    path.with_name("pair_01_001_time.value").write_text("1\n")
+    return "1 times for 24 frames"
+
+
+SPOILERS = [_truncate, _empty, _short, _missing, _doubled, _unmarked, _special, _outside]
+
+
+@pytest.mark.parametrize("spoil", [*SPOILERS, _short_times])
+def test_unsound_results_are_not_packed(workspace: Workspace, spoil) -> None:
+    message = spoil(trajectory(workspace))
+    with pytest.raises(VotError, match=f"(?s)pair, object 01: {message}"):
+        submit.submit(workspace, "Still")
+    assert not list(workspace.folder.glob("*.zip"))
+
+
+def test_an_object_never_seen_and_missing_times_are_only_noted(workspace: Workspace) -> None:
+    _text(trajectory(workspace), ["1", *["m0,0,0,0,0"] * 23])
+    trajectory(workspace, "single").with_name("single_001_time.value").unlink()
+    problems = results.check_results(workspace, "Still")
+    assert [problem.fatal for problem in problems] == [False, False]
+    notes = " ".join(submit.check_before(workspace, "Still"))
+    assert "all masks are empty" in notes and "no times" in notes
+
+
+def test_a_late_object_may_be_unknown_before_it_starts(workspace: Workspace) -> None:
+    path = trajectory(workspace, "pair", "03")
+    _text(path, ["1", "0", "0", *["m0,0,2,2,0,4"] * 21])
+    assert results.check_results(workspace, "Still") == []
+
+
+def test_local_and_partial_stacks_are_called_so(workspace: Workspace) -> None:
+    config = workspace.folder / "config.yaml"
+    config.write_text(config.read_text().replace("stack.yaml", "vots2023"))
+    assert any("NOT COMPLETE: 2 sequences" in n for n in submit.check_before(workspace, "Still"))
+    stacks = workspace.folder / "stacks"
+    stacks.mkdir()
+    shutil.copyfile(workspace.folder / "stack.yaml", stacks / "vots-local.yaml")
+    config.write_text(config.read_text().replace("vots2023", "stacks/vots-local.yaml"))
+    assert any("NOT A CHALLENGE ENTRY" in n for n in submit.check_before(workspace, "Still"))
+
+
+def test_a_report_section_is_named(workspace: Workspace) -> None:
+    config = workspace.folder / "config.yaml"
+    config.write_text(config.read_text() + "report: {index: []}\n")
+    with pytest.raises(VotError, match="report"):
+        submit.check_before(workspace, "Still")
+
+
+def test_the_zip_is_compared_byte_by_byte(workspace: Workspace, tmp_path: Path) -> None:
+    path = _archive(workspace, tmp_path / "a.zip")
+    submit.verify_zip(path, workspace, "Still")
+    trajectory(workspace).write_bytes(b"other")
+    with pytest.raises(VotError, match=r"pair_01_001\.bin differs"):
+        submit.verify_zip(path, workspace, "Still")
+    trajectory(workspace).unlink()
+    with pytest.raises(VotError, match="differ in"):
+        submit.verify_zip(path, workspace, "Still")
+
+
+def test_damaged_and_foreign_zips_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    path = _archive(workspace, tmp_path / "a.zip")
+    data = bytearray(path.read_bytes())
+    data[200] ^= 255
+    path.write_bytes(data)
+    with pytest.raises(VotError, match="is damaged"):
+        submit.verify_zip(path, workspace, "Still")
+    path.write_bytes(b"no zip")
+    with pytest.raises(VotError, match="no sound package"):
+        submit.verify_zip(path, workspace, "Still")
+
+
+def test_the_manifest_is_checked(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with pytest.raises(VotError, match="names 'Other'"):
+        submit.verify_zip(_archive(workspace, path, identifier="Other"), workspace, "Still")
+    with pytest.raises(VotError, match="stack 'vots2023'"):
+        submit.verify_zip(_archive(workspace, path, stack="vots2023"), workspace, "Still")
+    secret = {"env": {"HF_TOKEN": "x"}}
+    with pytest.raises(VotError, match="HF_TOKEN"):
+        submit.verify_zip(_archive(workspace, path, configuration=secret), workspace, "Still")

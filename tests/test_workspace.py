@@ -1,0 +1,243 @@
+"""Which workspace is meant, running the toolkit in it, and judging what it leaves."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.vot_data import trajectory, write_frames
+from tests.vot_data import workspace as workspace
+from tracker.vot import evaluate, record, results, toolkit
+from tracker.vot import workspace as module
+from tracker.vot.dataset import is_dataset
+from tracker.vot.errors import VotError
+from tracker.vot.workspace import DEFAULT_WORKSPACE, Workspace, workspace_of
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def _chosen(*arguments: str) -> Workspace:
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return workspace_of(parser.parse_args(arguments))
+
+
+def test_the_default_workspace_has_the_measures() -> None:
+    chosen = _chosen()
+    assert chosen.folder == DEFAULT_WORKSPACE
+    experiment = chosen.stack()["experiments"]["baseline"]
+    kinds = [analysis["type"] for analysis in experiment["analyses"]]
+    expected = ["average_accuracy", "average_success_plot", "longterm_ar"]
+    assert kinds == [*expected, "average_quality_auxiliary"]
+    assert experiment["multiobject"] is True
+    assert chosen.config()["registry"] == ["../trackers.ini"]
+
+
+def test_own_data_get_a_workspace_of_their_own(runs: Path, tmp_path: Path) -> None:
+    write_frames(tmp_path / "my clips", "single", 3)
+    chosen = _chosen("--sequences", str(tmp_path / "my clips"))
+    assert chosen.folder == runs / "my-clips"
+    assert chosen.stack()["title"] == "VOTS with local measures"
+    registry = chosen.folder / chosen.config()["registry"][0]
+    assert registry.resolve() == module.ROOT / "trackers.ini"
+    evaluate.prepare_data(chosen, tmp_path / "my clips")
+    assert is_dataset(runs / "my-clips" / "sequences")
+    assert _chosen("--sequences", str(tmp_path / "my clips")) == chosen
+
+
+def test_other_data_of_the_same_name_are_noticed(runs: Path, tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        write_frames(tmp_path / place / "clips", "single", 3)
+    chosen = _chosen("--sequences", str(tmp_path / "a" / "clips"))
+    evaluate.prepare_data(chosen, tmp_path / "a" / "clips")
+    evaluate.prepare_data(chosen, tmp_path / "a" / "clips")
+    with pytest.raises(VotError, match=r"was converted from .*a/clips, and not"):
+        evaluate.prepare_data(chosen, tmp_path / "b" / "clips")
+    write_frames(tmp_path / "a" / "clips", "another", 3)
+    with pytest.raises(VotError, match="as it is now"):
+        evaluate.prepare_data(chosen, tmp_path / "a" / "clips")
+
+
+def test_data_in_vot_format_are_used_in_place(runs: Path, workspace: Workspace) -> None:
+    chosen = _chosen("--sequences", str(workspace.sequences), "--stack", "vots2024/main")
+    assert chosen.folder == runs / "sequences-vots2024-main"
+    assert chosen.sequences.resolve() == workspace.sequences
+    assert chosen.stack_name == "vots2024/main"
+    assert [info.name for info in chosen.dataset()] == ["pair", "single"]
+
+
+@pytest.mark.parametrize("stack", ["vots2023", "vots2024/main", "vots2025/main", "vots2026/main"])
+def test_challenge_stacks_keep_the_toolkits_names(runs: Path, stack: str) -> None:
+    chosen = _chosen("--stack", stack)
+    assert chosen.config()["stack"] == stack
+    assert chosen.stack()["experiments"]["baseline"]["multiobject"] is True
+    assert chosen.folder.parent == runs
+
+
+def test_stacks_that_cannot_run_say_why(runs: Path) -> None:
+    for stack in module.BROKEN_STACKS:
+        assert module.find_stack(stack, runs) is not None
+        with pytest.raises(VotError, match="cannot run"):
+            _chosen("--stack", stack)
+    with pytest.raises(VotError, match="no stack 'vots1999'"):
+        _chosen("--stack", "vots1999")
+    assert not runs.exists()
+
+
+def test_a_workspace_is_not_bent_to_other_data(runs: Path, workspace: Workspace) -> None:
+    folder = str(runs / "x")
+    _chosen("--stack", "vots2023", "--workspace", folder)
+    with pytest.raises(VotError, match="says stack: vots2023, you ask for vots2024/main"):
+        _chosen("--stack", "vots2024/main", "--workspace", folder)
+    with pytest.raises(VotError, match="there is no nowhere"):
+        _chosen("--sequences", "nowhere")
+
+
+def test_evaluation_left_everything(workspace: Workspace) -> None:
+    assert results.check_results(workspace, "Still") == []
+    names = [file.stem.name for file in workspace.expected("Still")]
+    assert names == ["pair_01_001", "pair_03_001", "single_001"]
+    (made,) = record.read_records(workspace, "Still")
+    assert made["code"] == record.fingerprint()["code"]
+    assert record.stale(workspace, "Still") is None
+
+
+def test_a_damaged_result_is_run_again(workspace: Workspace, caplog, capsys) -> None:
+    good = trajectory(workspace).read_bytes()
+    trajectory(workspace).write_bytes(good[:-5])
+    other = trajectory(workspace, "single").stat().st_mtime_ns
+    (workspace.folder / "cache").mkdir(exist_ok=True)
+    (workspace.folder / "cache" / "old").write_text("stale")
+    evaluate.evaluate(workspace, "Still")
+    assert trajectory(workspace).read_bytes() == good
+    assert trajectory(workspace, "single").stat().st_mtime_ns == other
+    assert "damaged result" in caplog.text
+    assert not (workspace.folder / "cache" / "old").exists()
+
+
+def test_a_broken_tracker_fails_with_the_reason(workspace: Workspace, capsys) -> None:
+    status = evaluate.main(["--workspace", str(workspace.folder), "--tracker", "Broken"])
+    assert status == 1
+    said = capsys.readouterr().err
+    assert "3 of 3 trajectories are missing" in said
+    assert "RuntimeError: the tracker broke on purpose" in said
+    assert f"whole output: {workspace.folder}/logs/vot_evaluate.log" in said
+    assert "TRAX:state" not in said.split("evaluate failed")[1]
+
+
+def test_the_servers_log_is_shown(workspace: Workspace, tmp_path: Path, monkeypatch) -> None:
+    log = tmp_path / "server.log"
+    log.write_text("out of memory\n")
+    monkeypatch.setattr(evaluate, "server_logs", lambda since: [log])
+    trajectory(workspace).unlink()
+    problems = results.check_results(workspace, "Still")
+    run = toolkit.ToolkitRun(0, workspace.folder / "logs" / "vot_evaluate.log")
+    text = evaluate._failure(workspace, "Still", run, problems, 0)
+    assert f"end of {log}:\n    out of memory" in text
+
+
+def test_force_throws_old_results_away(workspace: Workspace, monkeypatch) -> None:
+    seen = []
+
+    def fake(where: Workspace, command: str, *_: str) -> toolkit.ToolkitRun:
+        seen.append((command, where.results("Still").exists()))
+        return toolkit.ToolkitRun(0, where.folder / "logs" / "vot_evaluate.log")
+
+    monkeypatch.setattr(toolkit, "run_toolkit", fake)
+    with pytest.raises(VotError, match="3 of 3 trajectories"):
+        evaluate.evaluate(workspace, "Still", force=True)
+    assert seen == [("evaluate", False)]
+
+
+def test_an_interruption_is_told_apart(workspace: Workspace, monkeypatch, capsys) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(toolkit, "run_toolkit", interrupted)
+    arguments = ["--workspace", str(workspace.folder), "--tracker", "Still"]
+    assert evaluate.main(arguments) == 130
+    assert "finished sequences are kept" in capsys.readouterr().err
+    assert len(list(workspace.results("Still").rglob("*.bin"))) == 3
+
+
+def test_a_data_set_that_is_not_there_names_the_remedy(workspace: Workspace, monkeypatch) -> None:
+    run = toolkit.ToolkitRun(1, workspace.folder / "logs" / "vot_evaluate.log")
+    monkeypatch.setattr(toolkit, "run_toolkit", lambda *_: run)
+    (workspace.sequences / "list.txt").unlink()
+    with pytest.raises(VotError, match=r"(?s)made no data set.*SEQUENCES="):
+        evaluate.evaluate(workspace, "Still")
+
+
+def test_results_of_other_weights_are_called_stale(workspace: Workspace) -> None:
+    path = workspace.results("Still") / "made_by.json"
+    records = json.loads(path.read_text())
+    records[0]["weights"] = "0" * 16
+    path.write_text(json.dumps(records))
+    assert "other weights than" in record.stale(workspace, "Still")
+
+
+def test_fingerprint_sees_weights_and_code(tmp_path: Path) -> None:
+    (tmp_path / "tracker" / "vot").mkdir(parents=True)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "tracker" / "a.py").write_text("1")
+    (tmp_path / "weights" / "a.pth").write_bytes(b"1")
+    first = record.fingerprint(tmp_path)
+    (tmp_path / "tracker" / "vot" / "b.py").write_text("unrelated")
+    assert record.fingerprint(tmp_path) == first
+    (tmp_path / "weights" / "a.pth").write_bytes(b"2")
+    second = record.fingerprint(tmp_path)
+    assert second["code"] == first["code"] and second["weights"] != first["weights"]
+    (tmp_path / "tracker" / "a.py").write_text("2")
+    assert record.fingerprint(tmp_path)["code"] != first["code"]
+
+
+def test_one_evaluation_at_a_time(workspace: Workspace) -> None:
+    with (
+        (workspace.folder / "logs" / "lock").open("w") as handle,
+        pytest.raises(VotError, match="another evaluation"),
+    ):
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        evaluate.evaluate(workspace, "Still")
+
+
+def test_demo_data_are_made_for_the_default_only(workspace: Workspace, monkeypatch) -> None:
+    made = []
+    monkeypatch.setattr(evaluate.demo, "make_demo", made.append)
+    evaluate.prepare_data(workspace, None)
+    assert made == []
+    (workspace.sequences / "list.txt").unlink()
+    with pytest.raises(VotError, match="no data set"):
+        evaluate.prepare_data(workspace, None)
+    monkeypatch.setattr(evaluate, "DEFAULT_WORKSPACE", workspace.folder)
+    evaluate.prepare_data(workspace, None)
+    assert made == [workspace.sequences]
+
+
+def test_logs_are_shown_readable(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text('@@TRAX:state "mask:1"\n 1 %\r50 %\r100 %\n\x1b[31mred\x1b[0m\n' + "x" * 999)
+    shown = toolkit.tail(path).split("\n")
+    assert shown[:2] == ["    100 %", "    red"]
+    assert len(shown) == 3 and len(shown[2]) < 400
+    assert toolkit.tail(tmp_path / "none.log").strip() == ""
+
+
+def test_no_workspace_no_config_no_data(tmp_path: Path) -> None:
+    with pytest.raises(VotError, match=r"no config\.yaml"):
+        Workspace(tmp_path).config()
+    (tmp_path / "config.yaml").write_text("[1, 2")
+    with pytest.raises(VotError, match="is not YAML"):
+        Workspace(tmp_path).config()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"stack": "vots2023"}))
+    with pytest.raises(VotError, match=r"no list\.txt"):
+        Workspace(tmp_path).dataset()
+    assert Workspace(tmp_path).sequences == tmp_path / "sequences"

@@ -1,0 +1,42 @@
+"""`python -m tracker weights [NAME ...]`: download the official weights and check them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from tracker import weights
+
+
+def main(argv: list[str]) -> int:
+    """The command; returns its exit status: 0 only when every file named is there and right."""
+    parser = argparse.ArgumentParser(prog="python -m tracker weights", description=__doc__)
+    parser.add_argument("names", nargs="*", help="files; without any: those of HQTrack")
+    default = Path(os.environ.get("HQTRACK_WEIGHTS") or weights.FOLDER)
+    parser.add_argument("--folder", type=Path, default=default, help=f"default: {default}")
+    parser.add_argument("--list", action="store_true", help="say what there is and what is here")
+    args = parser.parse_args(argv)
+    if args.list:
+        _list(args.folder)
+        return 0
+    failed = False
+    for name in args.names or weights.DEFAULT_NAMES:
+        try:
+            path = weights.fetch(weights.find(name), args.folder)
+            print(f"{path}: checked")
+        except weights.WeightsError as error:
+            failed = True
+            print(f"weights failed: {error}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the next run goes on from here", file=sys.stderr)
+            return 130
+    return 1 if failed else 0
+
+
+def _list(folder: Path) -> None:
+    for entry in weights.MANIFEST:
+        size = f"{entry.size / 1e6:8.1f} MB" if entry.size else " " * 11
+        state = "here" if (folder / entry.name).is_file() else "-"
+        print(f"{entry.name:<26} {size}  {state:<5} {entry.use}")

@@ -1,0 +1,258 @@
+"""`python -m tracker convert SRC DST`: a VOT data set out of frames and indexed masks.
+
+Layouts of SRC:
+    NAME/frames/* and NAME/masks/*.png            one folder a sequence
+    JPEGImages[/480p]/NAME and Annotations[/480p]/NAME      DAVIS
+    frames/* and masks/*.png                      a single sequence
+
+A mask is a PNG whose values are ids of objects (palette or grey): 0 is background, 255 is void and
+counts as background, unless a sequence has no other value: then it is its one object (DAVIS-2016).
+A mask belongs to the frame of the same number or name. A frame without a mask
+file is unknown ground truth; an object that has been seen and is not in a mask is absent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tracker.vot.dataset import first_known, is_dataset, object_ids, write_list, write_sequence
+from tracker.vot.errors import VotError
+from tracker.vot.regions import ABSENT_LINE, UNKNOWN_LINE, encode_mask, format_mask
+
+_log = logging.getLogger(__name__)
+
+VOID = 255
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_FRAME_FOLDERS = ("frames", "color", "images")
+_MASK_FOLDERS = ("masks", "annotations")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sequence to convert: its name, folder of frames, folder of masks."""
+
+    name: str
+    frames: Path
+    masks: Path
+
+
+def find_sources(root: Path) -> list[Source]:
+    """The sequences under `root`, sorted by name; VotError says what was looked for."""
+    if not root.is_dir():
+        raise VotError(f"there is no folder {root}")
+    single = _sequence_folder(root)
+    if single:
+        return [single]
+    davis = _davis_sources(root)
+    if davis:
+        return davis
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
+    found = [source for source in map(_sequence_folder, folders) if source]
+    if not found:
+        raise VotError(
+            f"no sequences in {root}: looked for NAME/frames with NAME/masks, for "
+            "JPEGImages/480p/NAME with Annotations/480p/NAME, and for frames with masks"
+        )
+    return found
+
+
+def _sequence_folder(folder: Path) -> Source | None:
+    frames = next((folder / name for name in _FRAME_FOLDERS if (folder / name).is_dir()), None)
+    masks = next((folder / name for name in _MASK_FOLDERS if (folder / name).is_dir()), None)
+    if frames is None:
+        return None
+    if masks is None:
+        raise VotError(f"{folder} has {frames.name} and no folder masks")
+    return Source(_safe_name(folder.resolve().name), frames, masks)
+
+
+def _davis_sources(root: Path) -> list[Source]:
+    for part in ("480p", "."):
+        frames, masks = root / "JPEGImages" / part, root / "Annotations" / part
+        if not frames.is_dir() or not masks.is_dir():
+            continue
+        names = sorted(path.name for path in frames.iterdir() if (masks / path.name).is_dir())
+        if names:
+            return [Source(_safe_name(name), frames / name, masks / name) for name in names]
+    return []
+
+
+def _safe_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+
+
+def _key(path: Path) -> str | int:
+    """What links a frame and its mask: the last number in the name, or the name."""
+    numbers = re.findall(r"\d+", path.stem)
+    return int(numbers[-1]) if numbers else path.stem
+
+
+def _by_key(paths: Sequence[Path], what: str) -> dict[str | int, Path]:
+    table: dict[str | int, Path] = {}
+    for path in paths:
+        if _key(path) in table:
+            raise VotError(f"two {what} of number {_key(path)}: {table[_key(path)]} and {path}")
+        table[_key(path)] = path
+    return table
+
+
+def list_frames(folder: Path) -> list[Path]:
+    """The frames of a sequence by number; VotError when there is none or their kinds differ."""
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES]
+    if not paths:
+        raise VotError(f"no pictures in {folder} (looked for {', '.join(FRAME_SUFFIXES)})")
+    suffixes = sorted({path.suffix for path in paths})
+    if len(suffixes) > 1:
+        raise VotError(f"{folder} holds several kinds of files: {', '.join(suffixes)}")
+    table = _by_key(paths, "frames")
+    return [table[key] for key in sorted(table, key=lambda key: (isinstance(key, str), key))]
+
+
+def read_indexed(path: Path) -> np.ndarray:
+    """[H, W] the values of a palette or grey PNG; VotError for anything else."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L", "1", "I;16", "I"):
+                raise VotError(
+                    f"{path} is a picture of mode {image.mode}, not an indexed mask: "
+                    "its values must be ids of objects"
+                )
+            return np.asarray(image).astype(np.int64)
+    except OSError as error:
+        raise VotError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _frame_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise VotError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def groundtruth(frames: Sequence[Path], masks: Path, size: tuple[int, int]) -> dict[str, list[str]]:
+    """Object id -> one line a frame, from the masks of the frames; size is (width, height)."""
+    table = _by_key(sorted(masks.glob("*.png")), "masks")
+    if not table:
+        raise VotError(f"no masks (*.png) in {masks}")
+    matched = {_key(frame) for frame in frames} & set(table)
+    if not matched:
+        names = f"{frames[0].name} and {next(iter(table.values())).name}"
+        raise VotError(f"no mask in {masks} belongs to a frame: names such as {names}")
+    lines: dict[int, list[str]] = {}
+    for index, frame in enumerate(frames):
+        path = table.get(_key(frame))
+        labels = None if path is None else read_indexed(path)
+        if labels is not None:
+            _check_size(path, labels, frame, size)
+            for label in np.unique(labels[labels > 0]).tolist():
+                lines.setdefault(label, [UNKNOWN_LINE] * index)
+        for label, text in lines.items():
+            text.append(_line(labels, label))
+    if not lines:
+        raise VotError(f"the masks in {masks} hold no object (all are 0)")
+    only = lines.pop(VOID, None)
+    if not lines:
+        lines = {1: only}
+    labels = sorted(lines)
+    return dict(zip(object_ids(labels), [lines[label] for label in labels], strict=True))
+
+
+def _check_size(path: Path, labels: np.ndarray, frame: Path, size: tuple[int, int]) -> None:
+    if labels.shape != (size[1], size[0]):
+        raise VotError(
+            f"{path} is {labels.shape[1]} x {labels.shape[0]}, {frame.name} is "
+            f"{size[0]} x {size[1]}: masks must have the size of the frames"
+        )
+
+
+def _line(labels: np.ndarray | None, label: int) -> str:
+    if labels is None:
+        return UNKNOWN_LINE
+    mask = labels == label
+    return format_mask(encode_mask(mask)) if mask.any() else ABSENT_LINE
+
+
+def convert_sequence(source: Source, target: Path, fps: int, copy: bool = False) -> None:
+    """Write one sequence into `target`; frames become links, or copies."""
+    frames = list_frames(source.frames)
+    size = _frame_size(frames[0])
+    for frame in frames[1:]:
+        if _frame_size(frame) != size:
+            raise VotError(f"{frame} differs in size from {frames[0].name}: {size[0]} x {size[1]}")
+    lines = groundtruth(frames, source.masks, size)
+    first = min(first_known(text) for text in lines.values())
+    if first:
+        _log.warning("%s: no object before %s, frames left out", source.name, frames[first].name)
+        frames = frames[first:]
+        lines = {name: text[first:] for name, text in lines.items()}
+    suffix = frames[0].suffix
+    (target / "color").mkdir(parents=True)
+    for number, frame in enumerate(frames, 1):
+        place = target / "color" / f"{number:08d}{suffix}"
+        if copy:
+            shutil.copyfile(frame, place)
+        else:
+            place.symlink_to(os.path.relpath(frame.resolve(), place.parent.resolve()))
+    write_sequence(target, lines, size, fps, suffix)
+
+
+def convert(root: Path, folder: Path, fps: int = 24, copy: bool = False) -> list[str]:
+    """Convert all sequences under `root` into the data set `folder`; returns their names.
+
+    Works in a folder beside it and renames at the end: an interrupted run leaves no half data set.
+    VotError when `folder` exists and is not empty, and for input that cannot be used.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise VotError(f"{folder} is not empty; name another folder or remove it")
+    sources = find_sources(root)
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    names = [source.name for source in sources]
+    try:
+        for source in sources:
+            _log.info("converting %s", source.name)
+            convert_sequence(source, part / source.name, fps, copy)
+        write_list(part, names)
+        if folder.exists():
+            folder.rmdir()
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return names
+
+
+def main(argv: list[str]) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tracker convert",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path)
+    parser.add_argument("folder", type=Path, help="the new data set")
+    parser.add_argument("--fps", type=int, default=24, help="frames per second, an integer")
+    parser.add_argument("--copy", action="store_true", help="copy the frames instead of linking")
+    args = parser.parse_args(argv)
+    try:
+        if is_dataset(args.source):
+            raise VotError(f"{args.source} is a VOT data set already")
+        if args.fps < 1:
+            raise VotError(f"--fps {args.fps}: must be at least 1")
+        names = convert(args.source, args.folder, args.fps, args.copy)
+    except (VotError, OSError) as error:
+        print(f"convert failed: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(names)} sequences in {args.folder}: {', '.join(names)}")
+    return 0

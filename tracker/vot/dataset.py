@@ -1,0 +1,139 @@
+"""VOT data sets on disk: what the sequences are, and writing new ones.
+
+    DATA/list.txt                        one sequence name a line
+    DATA/NAME/sequence                   key=value lines
+    DATA/NAME/color/%08d.jpg             frames, from 1
+    DATA/NAME/groundtruth_<id>.txt       one region a frame (groundtruth.txt: one object)
+
+Only this layout is read and written here; the toolkit knows a few more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker.vot.errors import VotError
+from tracker.vot.regions import UNKNOWN_LINE
+
+
+@dataclass(frozen=True)
+class SequenceInfo:
+    """One sequence of a data set.
+
+    objects: the ids in the names of the ground truth files, without those that begin with `_`
+    (areas to ignore). length: frames. size: (width, height) in pixels, None when not stated.
+    starts: the frame (from 0) in which each object starts: its first line that is not `0`.
+    """
+
+    name: str
+    folder: Path
+    length: int
+    size: tuple[int, int] | None
+    objects: tuple[str, ...]
+    starts: Mapping[str, int]
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether `folder` holds a VOT data set (has a list.txt)."""
+    return (folder / "list.txt").is_file()
+
+
+def read_names(folder: Path) -> list[str]:
+    """The sequence names of list.txt; VotError when it is missing or empty."""
+    path = folder / "list.txt"
+    if not path.is_file():
+        raise VotError(f"{folder} is no VOT data set: there is no list.txt")
+    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    if not names:
+        raise VotError(f"{path} names no sequence")
+    return names
+
+
+def read_metadata(folder: Path) -> dict[str, str]:
+    """The key=value lines of the file `sequence`; VotError when it is missing."""
+    path = folder / "sequence"
+    if not path.is_file():
+        raise VotError(f"{path} is missing: {folder.name} is no VOT sequence")
+    pairs = (line.partition("=") for line in path.read_text().splitlines() if "=" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def groundtruth_files(folder: Path) -> dict[str, Path]:
+    """Object id -> ground truth file, sorted by id."""
+    files = {path.stem.removeprefix("groundtruth_"): path for path in _groundtruths(folder)}
+    return {name: files[name] for name in sorted(files) if not name.startswith("_")}
+
+
+def _groundtruths(folder: Path) -> list[Path]:
+    single = folder / "groundtruth.txt"
+    return [single] if single.is_file() else list(folder.glob("groundtruth_*.txt"))
+
+
+def read_sequence(folder: Path) -> SequenceInfo:
+    """What is known of one sequence; VotError when it cannot be used."""
+    metadata = read_metadata(folder)
+    files = groundtruth_files(folder)
+    if not files:
+        raise VotError(f"{folder} has no groundtruth.txt and no groundtruth_<id>.txt")
+    lines = {name: path.read_text().splitlines() for name, path in files.items()}
+    try:
+        length = int(metadata.get("length", 0)) or len(next(iter(lines.values())))
+        size = (int(metadata.get("width", 0)), int(metadata.get("height", 0)))
+    except ValueError as error:
+        raise VotError(f"{folder / 'sequence'}: {error}") from error
+    starts = {name: first_known(text) for name, text in lines.items()}
+    name = metadata.get("name", folder.name)
+    return SequenceInfo(name, folder, length, size if all(size) else None, tuple(files), starts)
+
+
+def first_known(lines: Sequence[str]) -> int:
+    """The index of the first line that does not say unknown, their number when all do."""
+    return next((i for i, line in enumerate(lines) if line.strip() != UNKNOWN_LINE), len(lines))
+
+
+def read_dataset(folder: Path) -> list[SequenceInfo]:
+    """All sequences of list.txt, in its order."""
+    return [read_sequence(folder / name) for name in read_names(folder)]
+
+
+def object_ids(numbers: Sequence[int]) -> list[str]:
+    """Names of objects, padded so that sorting by name sorts by number."""
+    width = max(2, len(str(max(numbers, default=1))))
+    return [f"{number:0{width}d}" for number in numbers]
+
+
+def write_sequence(
+    folder: Path,
+    regions: Mapping[str, Sequence[str]],
+    size: tuple[int, int],
+    fps: int,
+    suffix: str = ".jpg",
+) -> None:
+    """Write `sequence` and the ground truth of a sequence whose frames lie in folder/color.
+
+    regions: object id -> one line a frame. size: (width, height). fps: an integer, the toolkit
+    takes no other. `length` is always written: without it the toolkit cuts a sequence at the
+    first missing frame and says nothing.
+    """
+    length = len(next(iter(regions.values())))
+    metadata = {
+        "channel.default": "color",
+        "channels.color": f"color/%08d{suffix}",
+        "format": "default",
+        "fps": str(int(fps)),
+        "height": str(size[1]),
+        "length": str(length),
+        "name": folder.name,
+        "width": str(size[0]),
+    }
+    text = "".join(f"{key}={value}\n" for key, value in metadata.items())
+    (folder / "sequence").write_text(text)
+    for name, lines in regions.items():
+        (folder / f"groundtruth_{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_list(folder: Path, names: Sequence[str]) -> None:
+    """Write list.txt; written last, it marks a data set as complete."""
+    (folder / "list.txt").write_text("".join(f"{name}\n" for name in names))

@@ -1,0 +1,138 @@
+"""`python -m tracker evaluate`: data, `vot evaluate`, a check of what it left, and the scores."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from tracker.vot import convert, demo, record, results, scores, toolkit
+from tracker.vot.dataset import is_dataset
+from tracker.vot.errors import VotError
+from tracker.vot.workspace import (
+    DEFAULT_WORKSPACE,
+    Workspace,
+    add_arguments,
+    workspace_of,
+)
+
+_log = logging.getLogger(__name__)
+_SHOWN_PROBLEMS = 8
+
+
+def prepare_data(workspace: Workspace, source: Path | None) -> None:
+    """See that the workspace has its data: demo data are made, `source` is converted.
+
+    The data of a challenge stack are downloaded by the toolkit itself.
+    """
+    if source is not None and not is_dataset(source):
+        _convert(workspace, source.resolve())
+    elif is_dataset(workspace.sequences):
+        return
+    elif workspace.folder == DEFAULT_WORKSPACE:
+        demo.make_demo(workspace.sequences)
+    elif workspace.stack().get("dataset"):
+        _log.info("the toolkit downloads %s; this may take long", workspace.stack()["dataset"])
+    else:
+        raise VotError(f"{workspace.sequences} holds no data set (no list.txt)")
+
+
+def _convert(workspace: Workspace, source: Path) -> None:
+    """Convert `source`, or see that the data set that is there was made of it as it is now."""
+    note = workspace.folder / "converted_from.txt"
+    sequences = [found.name for found in convert.find_sources(source)]
+    made_of = "\n".join([str(source), *sequences]) + "\n"
+    if not is_dataset(workspace.sequences):
+        convert.convert(source, workspace.sequences)
+        note.write_text(made_of)
+    elif note.is_file() and note.read_text() != made_of:
+        raise VotError(
+            f"{workspace.sequences} was converted from {note.read_text().splitlines()[0]}, and not "
+            f"from {source} as it is now; name another WORKSPACE=folder, or remove this one"
+        )
+
+
+def evaluate(workspace: Workspace, tracker: str, force: bool = False) -> None:
+    """Run `vot evaluate` and check what it left; VotError says what is missing, and why."""
+    with toolkit.exclusive(workspace):
+        if force:
+            shutil.rmtree(workspace.results(tracker), ignore_errors=True)
+        elif is_dataset(workspace.sequences):
+            for text in results.remove_damaged(workspace, tracker):
+                _log.warning("removed a damaged result, to be run again: %s", text)
+            if reason := record.stale(workspace, tracker):
+                _log.warning("%s; FORCE=1 runs all again", reason)
+        toolkit.clear_cache(workspace)
+        started = time.time() - 1
+        run = toolkit.run_toolkit(workspace, "evaluate", tracker)
+        if not is_dataset(workspace.sequences):
+            raise VotError(
+                f"the toolkit made no data set:\n{run.tail()}\nwhole output: {run.log}\n"
+                "With the data set at hand, name its folder (the one with list.txt): SEQUENCES=..."
+            )
+        if _made_since(workspace, tracker, started):
+            record.add_record(workspace, tracker)
+        problems = [p for p in results.check_results(workspace, tracker) if p.fatal]
+        if problems:
+            raise VotError(_failure(workspace, tracker, run, problems, started))
+
+
+def _made_since(workspace: Workspace, tracker: str, started: float) -> bool:
+    files = (path for file in workspace.expected(tracker) for path in file.files)
+    return any(path.stat().st_mtime >= started for path in files)
+
+
+def _failure(
+    workspace: Workspace,
+    tracker: str,
+    run: toolkit.ToolkitRun,
+    problems: list[results.Problem],
+    started: float,
+) -> str:
+    """What is wrong, the toolkit's last words and the logs that tell more."""
+    total = len(workspace.expected(tracker))
+    lines = [f"{tracker}: {len(problems)} of {total} trajectories are missing or unsound"]
+    lines += [f"  {problem}" for problem in problems[:_SHOWN_PROBLEMS]]
+    if len(problems) > _SHOWN_PROBLEMS:
+        lines.append(f"  and {len(problems) - _SHOWN_PROBLEMS} more")
+    lines += ["end of the toolkit's output:", run.tail(), f"whole output: {run.log}"]
+    for log in [*results.toolkit_logs(workspace, started)[-1:], *server_logs(started)[-1:]]:
+        lines += [f"end of {log}:", toolkit.tail(log)]
+    return "\n".join(lines)
+
+
+def server_logs(newer_than: float) -> list[Path]:
+    """Logs of the resident server written since a time (seconds), oldest first."""
+    try:
+        from tracker.resident.places import runtime_folder
+
+        folder = runtime_folder()
+    except (ImportError, OSError):
+        return []
+    recent = [path for path in folder.glob("*.log") if path.stat().st_mtime >= newer_than]
+    return sorted(recent, key=lambda path: path.stat().st_mtime)
+
+
+def main(argv: list[str]) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tracker evaluate", description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--force", action="store_true", help="throw old results away, run again")
+    args = parser.parse_args(argv)
+    try:
+        workspace = workspace_of(args)
+        prepare_data(workspace, args.sequences)
+        evaluate(workspace, args.tracker, args.force)
+        scores.show(workspace, args.tracker)
+    except (VotError, OSError) as error:
+        print(f"\nevaluate failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\ninterrupted; finished sequences are kept, the rest runs next time", file=sys.stderr
+        )
+        return 130
+    return 0

@@ -1,0 +1,238 @@
+"""`python -m tracker scores`: run the toolkit's analyses and print, per sequence and over all,
+
+    Q    quality: mean overlap over all frames and objects
+    A    accuracy: mean overlap of the frames in which the object is tracked
+    R    robustness: share of frames tracked
+    NRE  share of frames in which a visible object is reported absent
+    DRE  share of frames in which the tracker is elsewhere
+    ADQ  share of frames without the object in which it is reported absent; n/a where no object
+         is known to be absent for more than ten frames
+
+All are the toolkit's own figures. It counts an object's first frame as a miss if that is the first
+of the sequence, so a perfect tracker gets (N - 1) / N, not 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tracker.vot import record, results, toolkit
+from tracker.vot.errors import VotError
+from tracker.vot.workspace import Workspace, add_arguments, workspace_of
+
+OVERALL = "all"
+# class of an analysis in the toolkit -> the measures it gives, in its order
+MEASURES = {
+    "AverageAccuracy": ("Q",),
+    "AccuracyRobustness": ("A", "R"),
+    "AverageQualityAuxiliary": ("NRE", "DRE", "ADQ"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of one sequence or of all; None where a measure does not apply."""
+
+    experiment: str
+    sequence: str
+    frames: int
+    Q: float | None = None
+    A: float | None = None
+    R: float | None = None
+    NRE: float | None = None
+    DRE: float | None = None
+    ADQ: float | None = None
+    fps: float | None = None
+
+
+def read_analysis(path: Path, tracker: str) -> dict[str, dict[str, float | None]]:
+    """Experiment -> measure -> value, from the JSON of `vot analysis`."""
+    document = json.loads(path.read_text())
+    position = list(document["trackers"]).index(tracker)
+    scores = {}
+    for name, experiment in document["results"].items():
+        settings = experiment["parameters"].get("analyses") or []
+        values: dict[str, float | None] = {}
+        for analysis, answer in zip(settings, experiment["results"], strict=True):
+            values.update(_named(analysis["type"], answer[position]))
+        scores[name] = values
+    return scores
+
+
+def _named(kind: str, answer: Any) -> dict[str, float | None]:
+    names = MEASURES.get(kind.rsplit(".", 1)[-1], ())
+    if not names or answer is None:
+        return {}
+    pairs = zip(names, answer, strict=False)
+    return {name: None if value is None else float(value) for name, value in pairs}
+
+
+def run_analysis(workspace: Workspace, tracker: str) -> Path:
+    """Run `vot analysis`; returns its JSON. VotError when it made none."""
+    path = workspace.folder / "analysis" / f"{tracker}.json"
+    path.unlink(missing_ok=True)
+    toolkit.clear_cache(workspace)
+    run = toolkit.run_toolkit(workspace, "analysis", tracker, "--name", tracker)
+    if not path.is_file():
+        raise VotError(f"the analysis made no {path}:\n{run.tail()}\nwhole output: {run.log}")
+    return path
+
+
+def sequence_scores(
+    workspace: Workspace, tracker: str
+) -> dict[tuple[str, str], dict[str, float | None]]:
+    """(experiment, sequence) -> measure -> value: the stack's analyses, one sequence at a time.
+
+    Uses the cache that `vot analysis` has just filled, so no overlap is computed twice.
+    """
+    from vot.analysis.processor import AnalysisProcessor
+    from vot.workspace import Workspace as ToolkitWorkspace
+    from vot.workspace.storage import Cache
+
+    loaded = ToolkitWorkspace.load(str(workspace.folder))
+    storage = loaded.storage
+    trackers = loaded.registry.resolve(
+        tracker, storage=storage.substorage("results"), skip_unknown=False
+    )
+    cache = Cache(storage.substorage("cache").substorage("analysis"))
+    scores: dict[tuple[str, str], dict[str, float | None]] = {}
+    with ThreadPoolExecutor(1) as executor:
+        processor = AnalysisProcessor(executor, cache)
+        for experiment in loaded.stack:
+            kinds = [analysis["type"] for analysis in experiment.dump()["analyses"]]
+            for sequence in experiment.transform(loaded.dataset):
+                values = scores.setdefault((experiment.identifier, sequence.name), {})
+                for kind, analysis in zip(kinds, experiment.analyses, strict=True):
+                    promise = processor.commit(analysis, experiment, trackers, [sequence])
+                    values.update(_named(kind, promise.result()[0, 0]))
+    return scores
+
+
+def collect(workspace: Workspace, tracker: str) -> list[Row]:
+    """Run the analyses and put the figures of all sequences together, the overall rows last."""
+    overall = read_analysis(run_analysis(workspace, tracker), tracker)
+    single = sequence_scores(workspace, tracker)
+    rates = results.frame_rates(workspace, tracker)
+    lengths = {info.name: info.length for info in workspace.dataset()}
+    rows = [
+        Row(experiment, name, lengths.get(name, 0), **values, fps=_rate([rates.get(name)]))
+        for (experiment, name), values in single.items()
+    ]
+    rows += [
+        Row(experiment, OVERALL, sum(lengths.values()), **values, fps=_rate(rates.values()))
+        for experiment, values in overall.items()
+    ]
+    return rows
+
+
+def _rate(measured: Iterable[tuple[int, float] | None]) -> float | None:
+    """Frames per second over the (frames, seconds) that are known."""
+    known = [pair for pair in measured if pair is not None]
+    seconds = sum(pair[1] for pair in known)
+    return sum(pair[0] for pair in known) / seconds if seconds > 0 else None
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """The rows as text; columns in which nothing is known are left out."""
+    names = [field.name for field in fields(Row)][3:]
+    used = [name for name in names if any(getattr(row, name) is not None for row in rows)]
+    several = len({row.experiment for row in rows}) > 1
+    titles = [f"{row.experiment}/{row.sequence}" if several else row.sequence for row in rows]
+    width = max(len(title) for title in ["sequence", *titles])
+    lines = [f"{'sequence':<{width}}  frames" + "".join(f"  {name:>6}" for name in used)]
+    for title, row in zip(titles, rows, strict=True):
+        cells = [_cell(name, getattr(row, name)) for name in used]
+        lines.append(f"{title:<{width}}  {row.frames:>6}" + "".join(f"  {c:>6}" for c in cells))
+    return "\n".join(lines)
+
+
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:.2f}" if name == "fps" else f"{value:.3f}"
+
+
+def save(rows: Sequence[Row], document: dict[str, Any], stem: Path) -> list[Path]:
+    """Write the rows as STEM.json (with `document` around them) and STEM.csv."""
+    stem.parent.mkdir(exist_ok=True)
+    paths = [stem.with_name(stem.name + suffix) for suffix in (".json", ".csv")]
+    content = document | {"scores": [asdict(row) for row in rows]}
+    paths[0].write_text(json.dumps(content, indent=2) + "\n")
+    with paths[1].open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, [field.name for field in fields(Row)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    return paths
+
+
+def show(workspace: Workspace, tracker: str) -> list[Row]:
+    """Analyse, save and print the table. VotError when results are missing or unsound."""
+    problems = results.check_results(workspace, tracker)
+    fatal = [problem for problem in problems if problem.fatal]
+    if fatal:
+        raise VotError(
+            f"{tracker} has no complete results in {workspace.folder}: {fatal[0]} "
+            f"({len(fatal)} problems); `make evaluate` runs what is missing"
+        )
+    rows = collect(workspace, tracker)
+    weights = results.recorded_weights(workspace, tracker)
+    stale = record.stale(workspace, tracker)
+    document = {
+        "tracker": tracker,
+        "weights": weights,
+        "made_by": record.read_records(workspace, tracker),
+        "stack": workspace.stack_name,
+    }
+    paths = save(rows, document, workspace.folder / "analysis" / f"{tracker}-scores")
+    print(f"\n{tracker} in {workspace.folder}")
+    print(f"weights: {'; '.join(weights) or 'not stated by the tracker'}\n")
+    print(format_table(rows))
+    if all(row.Q is None for row in rows):
+        print("The stack has no analyses: its scores come from the evaluation server.")
+    for problem in problems:
+        print(f"note: {problem}")
+    if stale:
+        print(f"note: {stale}; FORCE=1 runs all again")
+    print("saved: " + ", ".join(str(path) for path in paths))
+    return rows
+
+
+def report(workspace: Workspace, tracker: str) -> Path:
+    """Run `vot report`; returns the path of its HTML file. VotError when it made none."""
+    path = workspace.folder / "reports" / tracker / "report.html"
+    path.unlink(missing_ok=True)
+    toolkit.clear_cache(workspace)
+    run = toolkit.run_toolkit(workspace, "report", tracker, "--name", tracker, "--format", "html")
+    if not path.is_file():
+        raise VotError(f"the toolkit made no {path}:\n{run.tail()}\nwhole output: {run.log}")
+    return path
+
+
+def main(argv: list[str]) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tracker scores",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    parser.add_argument("--report", action="store_true", help="the toolkit's HTML report instead")
+    args = parser.parse_args(argv)
+    try:
+        workspace = workspace_of(args)
+        if args.report:
+            print(f"report: {report(workspace, args.tracker)}")
+        else:
+            show(workspace, args.tracker)
+    except (VotError, OSError) as error:
+        print(f"\nscores failed: {error}", file=sys.stderr)
+        return 1
+    return 0

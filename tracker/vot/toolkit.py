@@ -1,0 +1,108 @@
+"""Running the `vot` command: output shown live, a copy kept, one run a workspace at a time.
+
+The exit status of `vot` says little (it is 0 after a tracker error, and 0 when packing is refused),
+so callers look at the files it should have made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: two evaluations at once go unnoticed there
+    fcntl = None
+
+from tracker.vot.errors import VotError
+from tracker.vot.workspace import ROOT, Workspace
+
+_SHOWN_LINES = 15
+_SHOWN_COLUMNS = 300
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PROTOCOL = re.compile(r"@+TRAX:(?!quit)")
+
+
+@dataclass(frozen=True)
+class ToolkitRun:
+    """What a run of `vot` left: exit status and the path of the copy of its output."""
+
+    status: int
+    log: Path
+
+    def tail(self, lines: int = _SHOWN_LINES) -> str:
+        """The last lines of the output, made readable."""
+        return tail(self.log, lines)
+
+
+def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
+    """The last `lines` of a log, indented, for a person to read.
+
+    Left out: colours, earlier states of a progress bar, the protocol's own lines; long lines are
+    cut.
+    """
+    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    kept = [_COLOUR.sub("", line.rstrip().split("\r")[-1]) for line in text.rstrip().split("\n")]
+    kept = [line for line in kept if not _PROTOCOL.match(line)]
+    return "\n".join(f"    {line[:_SHOWN_COLUMNS]}" for line in kept[-lines:])
+
+
+def run_toolkit(workspace: Workspace, command: str, *arguments: str) -> ToolkitRun:
+    """Run `vot COMMAND --workspace ... ARGUMENTS`; raises KeyboardInterrupt as it comes.
+
+    PYTHONPATH gets the project's folder, so that trackers.ini and stacks may name its modules.
+    """
+    log = workspace.folder / "logs" / f"vot_{command}.log"
+    log.parent.mkdir(exist_ok=True)
+    line = [sys.executable, "-m", "vot", command, "--workspace", str(workspace.folder), *arguments]
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    with (
+        log.open("wb") as copy,
+        subprocess.Popen(
+            line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=ROOT
+        ) as process,
+    ):
+        try:
+            _forward(process, copy)
+            return ToolkitRun(process.wait(), log)
+        except KeyboardInterrupt:
+            # the terminal has sent the signal to the toolkit too: let it end its tracker
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=15)
+            process.kill()
+            raise
+
+
+def _forward(process: subprocess.Popen, copy) -> None:
+    while data := process.stdout.read1(65536):
+        copy.write(data)
+        copy.flush()
+        sys.stderr.buffer.write(data)
+        sys.stderr.buffer.flush()
+
+
+def clear_cache(workspace: Workspace) -> None:
+    """Remove cached analyses: the toolkit does not notice that results have changed."""
+    shutil.rmtree(workspace.folder / "cache", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def exclusive(workspace: Workspace) -> Iterator[None]:
+    """Hold the workspace for one writer; VotError when another process has it."""
+    folder = workspace.folder / "logs"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            if fcntl:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise VotError(f"another evaluation is running in {workspace.folder}") from error
+        yield

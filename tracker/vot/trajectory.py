@@ -1,0 +1,93 @@
+"""Reading the trajectories of the toolkit, `.bin` and `.txt`, with every byte accounted for.
+
+The toolkit itself takes any file of the right name for a finished result, also an empty or a
+truncated one. The binary layout (little endian, no padding): int16 version 1, uint32 length, then
+per frame uint8 kind and its payload, see `_KINDS`.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from tracker.vot.errors import VotError
+from tracker.vot.regions import Region, Shape, Special, checked_mask, parse_region
+
+_VERSION = 1
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.offset = 0
+
+    def take(self, layout: str) -> tuple:
+        size = struct.calcsize("<" + layout)
+        if self.offset + size > len(self.data):
+            raise VotError(f"truncated after {len(self.data)} bytes")
+        values = struct.unpack_from("<" + layout, self.data, self.offset)
+        self.offset += size
+        return values
+
+
+def _special(reader: _Reader) -> Region:
+    return Special(*reader.take("I"))
+
+
+def _rectangle(reader: _Reader) -> Region:
+    return Shape("rectangle", reader.take("4f"))
+
+
+def _polygon(reader: _Reader) -> Region:
+    (corners,) = reader.take("H")
+    return Shape("polygon", reader.take(f"{2 * corners}f"))
+
+
+def _mask(reader: _Reader) -> Region:
+    x, y, width, height, count = reader.take("hhHHH")
+    return checked_mask(x, y, width, height, reader.take(f"{count}H"))
+
+
+def _point(reader: _Reader) -> Region:
+    return Shape("point", reader.take("2f"))
+
+
+_KINDS = {0: _special, 1: _rectangle, 2: _polygon, 3: _mask, 4: _point}
+
+
+def parse_binary(data: bytes) -> list[Region]:
+    """The regions of a binary trajectory, one a frame; raises VotError where it is damaged."""
+    reader = _Reader(data)
+    version, length = reader.take("hI")
+    if version != _VERSION:
+        raise VotError(f"version {version} of the format, {_VERSION} is known")
+    regions = []
+    for frame in range(length):
+        try:
+            (kind,) = reader.take("B")
+            if kind not in _KINDS:
+                raise VotError(f"unknown kind of region {kind}")
+            regions.append(_KINDS[kind](reader))
+        except VotError as error:
+            raise VotError(f"frame {frame + 1} of {length}: {error}") from error
+    if reader.offset != len(data):
+        raise VotError(f"{len(data) - reader.offset} bytes after the last of {length} frames")
+    return regions
+
+
+def read_trajectory(path: Path) -> list[Region]:
+    """The regions of a `.bin` or `.txt` file, one a frame; VotError names the file and why."""
+    try:
+        if path.suffix == ".bin":
+            return parse_binary(path.read_bytes())
+        return [parse_region(line) for line in path.read_text().splitlines()]
+    except (VotError, OSError, UnicodeDecodeError) as error:
+        raise VotError(f"{path}: {error}") from error
+
+
+def read_values(path: Path) -> list[str]:
+    """The lines of a `.value` file, one a frame, stripped; an empty one means no value."""
+    try:
+        return [line.strip() for line in path.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise VotError(f"{path}: {error}") from error

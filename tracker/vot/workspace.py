@@ -1,0 +1,200 @@
+"""Workspaces of the toolkit: which one a command means, and what should lie in it.
+
+The default one is `vot_workspace`, for the demo data. Other data and challenge stacks get
+workspaces of their own in `runs/`, so that results never mix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tracker.vot.dataset import SequenceInfo, is_dataset, read_dataset
+from tracker.vot.errors import VotError
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_WORKSPACE = ROOT / "vot_workspace"
+RUNS = ROOT / "runs"
+LOCAL_STACK = DEFAULT_WORKSPACE / "stacks" / "vots-local.yaml"
+REGISTRY = ROOT / "trackers.ini"
+
+# Stacks that vot-toolkit 0.9.0 cannot run with a TraX tracker, and why.
+BROKEN_STACKS = {
+    "vots2025/realtime": "its real-time run ends with 'TrackerRuntime.run() is not implemented'",
+    "vots2026/point": "points cannot be sent over TraX",
+    "vots2026/referral": "texts cannot be sent over TraX",
+    "vot2022/shortterm": "its multi-start run ends with 'ObjectQuery.state must be a Region'",
+    "vot2022/shorttermbox": "its multi-start run ends with 'ObjectQuery.state must be a Region'",
+}
+
+
+@dataclass(frozen=True)
+class TrajectoryFile:
+    """Where one trajectory should be: `stem` lacks the suffix (.bin or .txt)."""
+
+    stem: Path
+    experiment: str
+    sequence: SequenceInfo
+    object_id: str
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that exist; more than one is an error of its own."""
+        names = [self.stem.with_name(self.stem.name + suffix) for suffix in (".bin", ".txt")]
+        return [path for path in names if path.is_file()]
+
+    def values(self, name: str) -> Path:
+        """The file of a property, for instance `time`."""
+        return self.stem.with_name(f"{self.stem.name}_{name}.value")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with a config.yaml."""
+
+    folder: Path
+
+    def config(self) -> dict[str, Any]:
+        """config.yaml; VotError when there is none."""
+        path = self.folder / "config.yaml"
+        if not path.is_file():
+            raise VotError(f"{self.folder} is no workspace: there is no config.yaml")
+        return _load_yaml(path)
+
+    @property
+    def sequences(self) -> Path:
+        """The folder of the data set."""
+        return self.folder / self.config().get("sequences", "sequences")
+
+    def dataset(self) -> list[SequenceInfo]:
+        """The sequences of the data set; VotError when it is missing."""
+        return read_dataset(self.sequences)
+
+    @property
+    def stack_name(self) -> str:
+        """The stack as config.yaml names it, "inline" when it is written there."""
+        stack = self.config().get("stack", "")
+        return stack if isinstance(stack, str) else "inline"
+
+    def stack(self) -> dict[str, Any]:
+        """The stack's text as a mapping; VotError when it does not exist."""
+        stack = self.config().get("stack")
+        if isinstance(stack, dict):
+            return stack
+        if not stack:
+            raise VotError(f"{self.folder / 'config.yaml'} names no stack")
+        path = find_stack(stack, self.folder)
+        if path is None:
+            raise VotError(_no_stack(stack))
+        return _load_yaml(path)
+
+    def results(self, tracker: str) -> Path:
+        """The folder of a tracker's results."""
+        return self.folder / "results" / tracker
+
+    def expected(self, tracker: str) -> list[TrajectoryFile]:
+        """All trajectories that a complete evaluation leaves."""
+        found = []
+        experiments = self.stack().get("experiments")
+        if not isinstance(experiments, dict) or not experiments:
+            raise VotError(f"the stack of {self.folder} names no experiments")
+        dataset = self.dataset()
+        for experiment, settings in experiments.items():
+            for info in dataset:
+                folder = self.results(tracker) / experiment / info.name
+                for object_id in info.objects:
+                    middle = f"_{object_id}" if len(info.objects) > 1 else ""
+                    for number in range(1, int(settings.get("repetitions", 1)) + 1):
+                        stem = folder / f"{info.name}{middle}_{number:03d}"
+                        found.append(TrajectoryFile(stem, experiment, info, object_id))
+        return found
+
+
+def _load_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise VotError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise VotError(f"{path} holds no settings")
+    return content
+
+
+def find_stack(name: str, folder: Path) -> Path | None:
+    """The file of a stack: relative to `folder`, or one that comes with the toolkit."""
+    spec = importlib.util.find_spec("vot")
+    if spec is None or spec.origin is None:
+        raise VotError("the VOT toolkit is not installed: run `make setup`")
+    integrated = Path(spec.origin).parent / "stack" / f"{name}.yaml"
+    candidates = [Path(os.path.normpath(folder / name)), integrated]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _no_stack(name: str) -> str:
+    return f"there is no stack {name!r}; `.venv/bin/vot configure` in an empty folder lists them"
+
+
+def make_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
+    """Write config.yaml into `folder`, or check that the one there says the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "registry": [os.path.relpath(REGISTRY, folder)],
+        "sequences": os.path.relpath(sequences, folder),
+        "stack": stack,
+    }
+    path = folder / "config.yaml"
+    if path.is_file():
+        old = _load_yaml(path)
+        for key in ("sequences", "stack"):
+            if old.get(key) != config[key]:
+                raise VotError(
+                    f"{path} says {key}: {old.get(key)}, you ask for {config[key]}; "
+                    "name another WORKSPACE=folder, or remove this one"
+                )
+    else:
+        path.write_text(yaml.safe_dump(config))
+    return Workspace(folder)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say which tracker and which workspace are meant."""
+    parser.add_argument("--tracker", default="HQTrack", help="a section of trackers.ini")
+    parser.add_argument("--sequences", type=Path, help="own data: any folder `convert` reads")
+    parser.add_argument("--stack", help="a challenge stack of the toolkit, such as vots2023")
+    parser.add_argument("--workspace", type=Path, help="a workspace of your own")
+
+
+def workspace_of(args: argparse.Namespace) -> Workspace:
+    """The workspace that the arguments mean; made when it is not there.
+
+    Data that are not in VOT format are expected, converted, in the workspace's `sequences`.
+    """
+    if args.stack in BROKEN_STACKS:
+        raise VotError(f"vot-toolkit 0.9.0 cannot run {args.stack}: {BROKEN_STACKS[args.stack]}")
+    if args.workspace is not None and args.sequences is None and args.stack is None:
+        return Workspace(args.workspace.resolve())
+    if args.sequences is None and args.stack is None:
+        return Workspace(DEFAULT_WORKSPACE)
+    folder = (args.workspace or RUNS / _run_name(args.sequences, args.stack)).resolve()
+    sequences = folder / "sequences"
+    if args.sequences is not None:
+        if not args.sequences.exists():
+            raise VotError(f"there is no {args.sequences}")
+        if is_dataset(args.sequences):
+            sequences = args.sequences.resolve()
+    stack = args.stack or os.path.relpath(LOCAL_STACK, folder)
+    if find_stack(stack, folder) is None:
+        raise VotError(_no_stack(stack))
+    return make_workspace(folder, sequences, stack)
+
+
+def _run_name(sequences: Path | None, stack: str | None) -> str:
+    parts = [stack or ""] if sequences is None else [sequences.resolve().name, stack or ""]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(part for part in parts if part)) or "run"
