@@ -55,6 +55,9 @@ class StaticTracker:
         confidence = 1 / np.arange(1, len(self.masks) + 1)
         return _disturb(Result(labels, confidence.astype(np.float32)))
 
+    def reset(self) -> None:
+        self.masks = np.zeros((0, 0, 0), bool)
+
 
 def _disturb(result: Result) -> Result:
     labels, confidence = result.labels.copy(), result.confidence

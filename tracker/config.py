@@ -80,6 +80,13 @@ class RefinerConfig:
 
 
 @dataclass(frozen=True)
+class ComputeConfig:
+    """How the segmenter computes. `precision`: float32, bfloat16, or auto (bfloat16 where fast)."""
+
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
 class TrackerConfig:
     """Everything that decides what the tracker answers."""
 
@@ -88,6 +95,7 @@ class TrackerConfig:
     frame: FrameConfig = field(default_factory=FrameConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     refiner: RefinerConfig = field(default_factory=RefinerConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
 
 
 LITE_VMOS = VmosConfig(
@@ -98,7 +106,9 @@ LITE_VMOS = VmosConfig(
 
 PRESETS: Mapping[str, TrackerConfig] = {
     "hqtrack": TrackerConfig(name="hqtrack", refiner=RefinerConfig(model="vit_h")),
-    "hqtrack-lite": TrackerConfig(name="hqtrack-lite", vmos=LITE_VMOS),
+    "hqtrack-lite": TrackerConfig(
+        name="hqtrack-lite", vmos=LITE_VMOS, compute=ComputeConfig(precision="auto")
+    ),
 }
 
 

@@ -184,6 +184,19 @@ class HQTracker:
         known, self._count = self._count, self._count + count
         return self._refine(image, segmented, known)
 
+    def reset(self) -> None:
+        """Forget the video and free what was remembered of it."""
+        self._session, self._count = None, 0
+
+    def warm_up(self) -> None:
+        """Run two blank frames, so that the first real one meets no start-up cost; resets."""
+        image = np.zeros((480, 854, 3), dtype=np.uint8)
+        mask = np.zeros((480, 854), dtype=bool)
+        mask[200:280, 400:480] = True
+        self.initialize(image, [mask])
+        self.track(image)
+        self.reset()
+
     def _running(self) -> Session:
         if self._session is None:
             raise NotInitializedError(

@@ -77,6 +77,8 @@ def run_session(
             with contextlib.suppress(trax.TraxException):
                 server.quit(reason=refusal.one_line(f"{reason} (log: {log})"))
         return reason
+    finally:
+        tracker.reset()
 
 
 class _Session:

@@ -51,6 +51,9 @@ class TrackerLike(Protocol):
     def add_objects(self, image: np.ndarray, masks: Sequence[np.ndarray]) -> ResultLike:
         """The next frame, in which new objects appear; they come last in the result."""
 
+    def reset(self) -> None:
+        """Forget the video, keep the models."""
+
 
 TrackerFactory = Callable[[], TrackerLike]
 
@@ -127,8 +130,13 @@ def _expire(reason: str, on_expiry: Callable[[str], None]) -> None:
 
 
 def _hqtrack(options: ServeOptions) -> TrackerLike:
+    import torch
+
     from tracker.pipeline import HQTracker
 
-    return HQTracker.from_preset(
+    tracker = HQTracker.from_preset(
         options.preset, weights=options.weights, device=options.device, **dict(options.settings)
     )
+    if torch.cuda.is_initialized():
+        tracker.warm_up()  # A GPU's first frames are slow, and a real-time client counts them.
+    return tracker

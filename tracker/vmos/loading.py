@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from tracker.checkpoints import CheckpointError, fill, read_bundled, read_torch
 from tracker.config import TrackerConfig
 from tracker.vmos.model import VmosModel
@@ -35,7 +37,7 @@ def load_vmos(config: TrackerConfig, folder: Path) -> VmosModel:
                 f"{config.vmos}; leave the vmos settings as they are, or train weights for them"
             )
     fill(model, state, file)
-    return model
+    return model.to(memory_format=torch.channels_last)
 
 
 def bundled_file(name: str, folder: Path) -> Path:

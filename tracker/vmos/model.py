@@ -68,7 +68,7 @@ class VmosModel(nn.Module):
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """image [B, 3, H, W] float, normalised."""
-        fine_to_coarse = self.encoder(image)
+        fine_to_coarse = self.encoder(image.contiguous(memory_format=torch.channels_last))
         coarse, *finer = reversed(fine_to_coarse)
         return ImageFeatures((self.encoder_projector(coarse), *finer))
 

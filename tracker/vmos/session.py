@@ -15,6 +15,7 @@ from tracker.labels import label_dtype
 from tracker.preprocess import labels_to_model, to_model_input
 from tracker.vmos.memory import LongTermMemory, ShortTermMemory
 from tracker.vmos.model import ImageFeatures, VmosModel
+from tracker.vmos.precision import uses_bfloat16
 from tracker.vmos.propagation import Trace
 
 PROBABILITY_FLOOR = 1e-5
@@ -108,6 +109,7 @@ class VmosSession:
         self._model = model
         self._config = config
         self._device = torch.device(device)
+        self._bfloat16 = uses_bfloat16(config.compute.precision, self._device)
         self._groups: list[ObjectGroup] = []
         self._number = 0
 
@@ -161,10 +163,12 @@ class VmosSession:
         grids = self._grids(frame.features)
         logits, traces = [], []
         for group in self._groups:
-            propagated = self._model.propagate(
-                frame.features, group.long_term.bank, group.short_term.at(grids)
-            )
-            logits.append(self._model.decode(propagated)[:, : len(group.objects) + 1].float())
+            with self._arithmetic():
+                propagated = self._model.propagate(
+                    frame.features, group.long_term.bank, group.short_term.at(grids)
+                )
+                decoded = self._model.decode(propagated)
+            logits.append(decoded[:, : len(group.objects) + 1].float())
             traces.append(propagated.traces)
         return Prediction(frame, tuple(logits), tuple(traces))
 
@@ -174,8 +178,9 @@ class VmosSession:
         model_labels = self._model_labels(labels, prediction.frame.input_size)
         for group, traces in zip(self._groups, prediction.traces, strict=True):
             shares = group.shares(model_labels, self._identities)
-            embeddings = self._model.embed_identity(shares, prediction.frame.features)
-            memory = self._model.remember(traces, embeddings)
+            with self._arithmetic():
+                embeddings = self._model.embed_identity(shares, prediction.frame.features)
+                memory = self._model.remember(traces, embeddings)
             group.short_term.push(self._number, memory)
             group.long_term.offer(self._number, memory)
 
@@ -189,16 +194,21 @@ class VmosSession:
         model_labels = torch.from_numpy(labels_to_model(labels, frame.input_size).astype(np.int64))
         for group in self._groups:
             shares = group.shares(model_labels.to(self._device), self._identities)
-            embeddings = self._model.embed_identity(shares, frame.features)
-            memory = self._model.introduce(frame.features, embeddings)
+            with self._arithmetic():
+                embeddings = self._model.embed_identity(shares, frame.features)
+                memory = self._model.introduce(frame.features, embeddings)
             group.short_term.restart(self._number, memory)
             group.long_term.add_reference(self._number, memory)
 
     def _encode(self, image: np.ndarray) -> EncodedFrame:
         model_input = to_model_input(image, self._config.frame).to(self._device)
-        features = self._model.encode_image(model_input)
+        with self._arithmetic():
+            features = self._model.encode_image(model_input)
         height, width = model_input.shape[2:]
         return EncodedFrame(features, image.shape[:2], (height, width))
+
+    def _arithmetic(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
         tensor = torch.from_numpy(labels.astype(np.int32)).to(self._device)
