@@ -15,6 +15,6 @@ TOLERANCES = {
     # One rounding of the weights and one of the result in 10 or 7 bits, values up to about 10.
     "float16": 5e-2,
     "bfloat16": 4e-1,
-    # Share of the norm: 8-bit products, and random weights whose logits nearly cancel; 9e-2 measured.
+    # Share of the norm: 8-bit products, logits of random weights that nearly cancel; 9e-2 measured.
     "bfloat16_logits": 1.5e-1,
 }
