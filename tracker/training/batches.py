@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,13 +16,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tracker.preprocess import normalise
-from tracker.training.clips import ClipDataset, collate, worker_init
+from tracker.training.clips import Clip, collate, worker_init
 from tracker.training.parallel import Team
 from tracker.training.recipe import Recipe, RolloutConfig
 from tracker.training.rollout import ClipBatch, RolloutPlan
 
 MIDDLE_SHARE = 0.3  # of the frames between the first and the last: join the long-term memory
 PREFETCH = 4  # batches that a worker makes ahead
+
+
+class ClipSource(Protocol):
+    """Clip number `index`, whatever was asked before; `clips.ClipDataset` is one."""
+
+    def __getitem__(self, index: int) -> Clip: ...
+
 
 Clips = tuple[Tensor, Tensor, Tensor]
 """frames [B, T, 3, S, S] uint8, labels [B, T, S, S] uint8, counts [B] int64."""
@@ -34,14 +42,14 @@ def clip_numbers(batch: int, steps: range, team: Team) -> Iterator[list[int]]:
 
 
 def load_batches(
-    dataset: ClipDataset, batch: int, steps: range, team: Team, workers: int, pinned: bool
+    source: ClipSource, batch: int, steps: range, team: Team, workers: int, pinned: bool
 ) -> Iterator[Clips]:
     """This process's share of the batches of these steps, made by `workers` processes (or here).
 
     `pinned`: in memory from which a GPU copies at once.
     """
     loader = DataLoader(
-        dataset,
+        source,
         batch_sampler=clip_numbers(batch, steps, team),
         num_workers=workers,
         collate_fn=collate,

@@ -29,6 +29,7 @@ def export(run: Run, file: Path, data: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
     save_bundled(run.average.weights, run.model.config, part, notes)
+    part.chmod(0o644)
     part.replace(file)
     size = file.stat().st_size
     log.info("wrote %s: step %d, %.1f MB", file, run.step, size / 1e6)

@@ -11,12 +11,17 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from tracker.config import ConfigError
+
+
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for each other: the leader validates while the others wait."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def join_team(device: torch.device) -> Iterator[Team]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Team(dist.get_rank(), dist.get_world_size())
     finally:

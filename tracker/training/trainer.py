@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tracker.training.batches import Clips, load_batches, prepare
-from tracker.training.clips import ClipDataset
+from tracker.training.batches import Clips, ClipSource, load_batches, prepare
 from tracker.training.losses import hard_share, segmentation_loss
 from tracker.training.optimise import learning_rate
 from tracker.training.pictures import mask_picture
@@ -70,7 +69,7 @@ class Clock:
 
 def train(
     run: Run,
-    dataset: ClipDataset,
+    clips: ClipSource,
     *,
     workers: int = 1,
     steps: int | None = None,
@@ -87,13 +86,13 @@ def train(
     last = config.steps if steps is None else min(config.steps, run.step + steps)
     pinned = run.device.type == "cuda"
     todo = range(run.step, last)
-    source = load_batches(dataset, config.batch, todo, team, workers, pinned) if todo else None
+    batches = load_batches(clips, config.batch, todo, team, workers, pinned) if todo else None
     clock = Clock()
-    while source is not None and run.step < last and not team.agree(stop(), run.device):
+    while batches is not None and run.step < last and not team.agree(stop(), run.device):
         asked = time.monotonic()
-        clips = next(source)
+        batch = next(batches)
         clock.waited += time.monotonic() - asked
-        _advance(run, clips, clock, report)
+        _advance(run, batch, clock, report)
         if validation is not None and _due(run, validation.every):
             _validate(run, validation, report)
             clock = Clock()
