@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from tracker.config import ConfigError
 
-
 PATIENCE = timedelta(hours=2)
 """How long processes wait for each other: the leader validates while the others wait."""
 
