@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import io
 import json
 import logging
 from pathlib import Path
@@ -202,6 +203,21 @@ def test_a_report_writes_lines_curves_and_pictures(
     assert events.Scalars("train/wait")[0].value == 0.25
     assert events.Scalars("validation/jf")[0].value == 0.625
     assert events.Images("frames, truth, prediction")[0].height == 4
+
+
+def test_a_terminal_gets_a_bar_with_the_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr("tracker.training.report._tensorboard", lambda *_: None)
+    report = FolderReport(tmp_path, 20, 40)
+    report.advance()
+    report.stretch(Stretch(step=21, loss=0.5, rate=1e-4, seconds=2.0, wait=0.25))
+    report.close()
+    assert "21/40" in terminal.getvalue()
+    assert "loss=0.5000, wait=25%" in terminal.getvalue()
 
 
 def test_without_tensorboard_the_report_says_so_once(

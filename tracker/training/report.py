@@ -61,9 +61,11 @@ class FolderReport(Report):
     def __init__(self, folder: Path, step: int, steps: int) -> None:
         self._file, self._steps = folder / LOG, steps
         _forget_after(self._file, step)
-        hidden = not sys.stderr.isatty()
-        self._bar: tqdm = tqdm(total=steps, initial=step, unit="step", disable=hidden)
         self._board = _tensorboard(folder, step)
+        hidden = not sys.stderr.isatty()
+        self._bar: tqdm = tqdm(
+            total=steps, initial=step, unit="step", disable=hidden, file=sys.stderr
+        )
 
     def advance(self) -> None:
         self._bar.update()
