@@ -20,7 +20,7 @@ COMMANDS = {
     "scores": ("tracker.vot.scores", "analyse results and print the table of scores"),
     "submit": ("tracker.vot.submit", "pack and verify a challenge entry"),
     "parity": ("tracker.cli.parity", "compare with recordings of the reference implementation"),
-    "train": ("tracker.training.trainer", "train VMOS by a recipe"),
+    "train": ("tracker.cli.train", "train VMOS by a recipe"),
     "eval": ("tracker.bench.eval_vos", "J&F on videos with masks, beside two floors"),
     "bench": ("tracker.bench.speed", "measure speed and memory"),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from tracker.vmos.efficientnet import EfficientNetLite0
 from tracker.vmos.model import VmosModel
 from tracker.vmos.propagation import GatedOutput, PropagationLayer
 
@@ -39,3 +40,18 @@ def initialise(model: VmosModel) -> None:
             key_channels = module.relative_bias.in_features
             nn.init.orthogonal_(module.key_value.weight[:key_channels])
             nn.init.zeros_(module.relative_bias.weight)
+
+
+@torch.no_grad()
+def initialise_encoder(encoder: nn.Module) -> None:
+    """Fill the encoder at random, so that features neither vanish nor grow from block to block.
+
+    InternImage has norms that see to it: it keeps what its modules start with.
+    """
+    if not isinstance(encoder, EfficientNetLite0):
+        return
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.Conv2d):
+            linear = name.endswith("project")
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear" if linear else "relu")
+            nn.init.zeros_(module.bias)

@@ -54,8 +54,9 @@ class Average:
         return {"updates": self._updates, "values": self._values}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a saved average."""
-        self._updates, self._values = state["updates"], state["values"]
+        """Go on from a saved average of the same network."""
+        self._updates = state["updates"]
+        self._values = {k: state["values"][k].to(v.device) for k, v in self._values.items()}
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:

@@ -12,12 +12,17 @@ from tracker.config import ConfigError
 from tracker.training.clips import ClipConfig
 
 RECIPES = Path(__file__).parent / "recipes"
+ENCODER_STARTS = ("imagenet", "none", "given")
+PRECISIONS = ("bfloat16", "float32")
 
 
 @dataclass(frozen=True)
 class StartConfig:
-    """Where the weights come from: `encoder` is imagenet or none, or `checkpoint` names a file.
+    """Where the weights come from.
 
+    `encoder`: "imagenet" (the rest is drawn at random), "none" (all is drawn at random), or
+    "given": all weights come from a checkpoint, which must be named when training starts.
+    `checkpoint`: a file with all weights, instead of `encoder`.
     `frozen_stages`: the stem and this many stages of the encoder stay as they are.
     """
 
@@ -25,12 +30,17 @@ class StartConfig:
     checkpoint: str | None = None
     frozen_stages: int = 0
 
+    def __post_init__(self) -> None:
+        _one_of("encoder", self.encoder, ENCODER_STARTS)
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
     """AdamW. The rate rises for `warmup` steps, then falls as (1 - progress) ** power to `final`.
 
     `encoder_rate` is the encoder's share of the rate; `clip_norm` bounds the gradient's norm.
+    `batch` counts clips of a step, of all processes together. `precision` is that of the matrix
+    products and convolutions: "bfloat16" or "float32"; weights and losses are float32 always.
     """
 
     steps: int = 100_000
@@ -43,6 +53,12 @@ class OptimiserConfig:
     encoder_rate: float = 0.1
     clip_norm: float = 5.0
     ema: float = 0.9999
+    precision: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        _one_of("precision", self.precision, PRECISIONS)
+        if self.steps < 1 or self.batch < 1:
+            raise ConfigError(f"steps {self.steps} and batch {self.batch} must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class RolloutConfig:
 
     `own_at_most` is the share of clips in the end; `lags` are the short-term distances drawn from.
     Objects get the first identities in order with probability `in_order`, else random ones.
+    The share of the hardest pixels that counts falls from 1 until `hard_until` of the run.
     """
 
     own_from: float = 0.3
@@ -82,7 +99,10 @@ def load_recipe(name: str) -> Recipe:
     file = shipped.get(name, Path(name))
     if not file.is_file():
         raise ConfigError(f"no recipe {name!r}; the recipes are {', '.join(shipped)}, or a file")
-    values = tomllib.loads(file.read_text())
+    try:
+        values = tomllib.loads(file.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is no TOML file: {error}") from error
     sections = {
         "start": StartConfig,
         "clips": ClipConfig,
@@ -90,6 +110,8 @@ def load_recipe(name: str) -> Recipe:
         "rollout": RolloutConfig,
     }
     built = {key: _build(sections[key], values.pop(key, {}), key, file) for key in sections}
+    if "preset" not in values:
+        raise ConfigError(f'{file}: no preset; write for instance preset = "hqtrack-lite"')
     return _build(Recipe, {"name": file.stem, **values, **built}, "recipe", file)
 
 
@@ -100,4 +122,12 @@ def _build(kind: type, values: dict[str, Any], section: str, file: Path) -> Any:
         raise ConfigError(
             f"{file}: unknown key {unknown[0]!r} in {section}; keys are {', '.join(sorted(known))}"
         )
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{key} is {value!r}; it may be {', '.join(allowed)}")

@@ -1,132 +1,108 @@
-"""The training loop: deterministic by seed, resumable at any step, on CPU, one GPU or several.
-
-A run lives in a folder: `state.pt` (weights, EMA, optimiser, step), `log.jsonl` (one line per
-`LOG_EVERY` steps), TensorBoard events, and what `export` writes.
-"""
+"""The training loop: deterministic by seed, resumable at any step, on CPU, one GPU or several."""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 
-from tracker.config import preset
-from tracker.preprocess import normalise
-from tracker.training.clips import ClipDataset, collate, worker_init
+from tracker.training.batches import Clips, ClipSource, load_batches, prepare
 from tracker.training.losses import hard_share, segmentation_loss
-from tracker.training.optimise import Average, build_optimiser, learning_rate
-from tracker.training.precision import slow_parts_in_float32
-from tracker.training.recipe import Recipe, RolloutConfig
+from tracker.training.optimise import learning_rate
+from tracker.training.pictures import mask_picture
+from tracker.training.precision import mixed_precision
+from tracker.training.report import Report, Stretch
 from tracker.training.rollout import ClipBatch, RolloutPlan, rollout
+from tracker.training.run import Run
 from tracker.vmos.model import VmosModel
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 20
-STATE = "state.pt"
+SAVE_EVERY = 200
+PICTURE_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Validation:
+    """`score` gives named shares (0 to 1) of a network in evaluation mode, every `every` steps."""
+
+    score: Callable[[VmosModel], Mapping[str, float]]
+    every: int
+
+
+def never() -> bool:
+    """The wish of those who do not wish to stop."""
+    return False
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an optimiser step gives: the loss, and labels [B, T - 1, S, S] of frames 1 and on."""
+
+    loss: float
+    predicted: Tensor
 
 
 @dataclass
-class Run:
-    """A training run in memory: what `state.pt` holds, and where it is."""
+class Clock:
+    """Losses and times since the last report."""
 
-    recipe: Recipe
-    folder: Path
-    model: VmosModel
-    average: Average
-    optimiser: torch.optim.Optimizer
-    device: torch.device
-    step: int = 0
+    started: float = field(default_factory=time.monotonic)
+    waited: float = 0.0
+    losses: list[float] = field(default_factory=list)
 
-    def save(self) -> None:
-        """Write the state; the file is complete or absent."""
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-        }
-        part = self.folder / f"{STATE}.part"
-        torch.save(state, part)
-        part.replace(self.folder / STATE)
-
-    def resume(self) -> bool:
-        """Take up the folder's state, if there is one."""
-        file = self.folder / STATE
-        if not file.is_file():
-            return False
-        state = torch.load(file, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
-        return True
-
-
-def open_run(recipe: Recipe, folder: Path, model: VmosModel, device: torch.device) -> Run:
-    """A run on a model whose weights have been started; taken up where the folder left off."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.to(device, memory_format=torch.channels_last).train()
-    _freeze(model, recipe.start.frozen_stages)
-    if device.type == "cpu":
-        slow_parts_in_float32(model)
-    optimiser = build_optimiser(model, recipe.optimiser)
-    run = Run(recipe, folder, model, Average(model, recipe.optimiser.ema), optimiser, device)
-    if run.resume():
-        log.info("taken up at step %d", run.step)
-    return run
-
-
-def batches(recipe: Recipe, dataset: ClipDataset, first_step: int, workers: int) -> Iterator:
-    """The batches of the steps from `first_step` on: the same ones whatever came before."""
-    size = recipe.optimiser.batch
-    numbers = range(first_step * size, recipe.optimiser.steps * size)
-    return iter(
-        DataLoader(
-            Subset(dataset, numbers),
-            batch_size=size,
-            num_workers=workers,
-            collate_fn=collate,
-            worker_init_fn=worker_init,
-            prefetch_factor=4 if workers else None,
+    def stretch(self, step: int, rate: float) -> Stretch:
+        """The report; begins anew."""
+        spent = time.monotonic() - self.started
+        count = len(self.losses)
+        result = Stretch(
+            step, sum(self.losses) / count, rate, spent / count, self.waited / max(spent, 1e-9)
         )
-    )
+        self.started, self.waited, self.losses = time.monotonic(), 0.0, []
+        return result
 
 
 def train(
-    run: Run, dataset: ClipDataset, *, workers: int = 1, minutes: float | None = None
+    run: Run,
+    clips: ClipSource,
+    *,
+    workers: int = 1,
+    steps: int | None = None,
+    stop: Callable[[], bool] = never,
+    report: Report | None = None,
+    validation: Validation | None = None,
 ) -> None:
-    """Train to the recipe's last step, or for `minutes`; the state is saved at the end."""
-    config = run.recipe.optimiser
-    started, losses = time.monotonic(), []
-    try:
-        for frames, labels, counts in batches(run.recipe, dataset, run.step, workers):
-            clip, plan = _prepare(run, frames, labels, counts)
-            losses.append(train_step(run, clip, plan))
-            run.step += 1
-            if run.step % LOG_EVERY == 0:
-                spent = (time.monotonic() - started) / LOG_EVERY
-                _log(run, losses, spent)
-                started, losses = time.monotonic(), []
-            if run.step % 200 == 0:
-                run.save()
-            if minutes is not None and _over(minutes):
-                break
-    finally:
-        run.save()
-    log.info("stopped at step %d of %d", run.step, config.steps)
+    """Train to the recipe's last step; the state is saved at the end and on the way.
+
+    steps: do at most so many now. stop: asked before every step whether to end here. In a team,
+    every process calls this, and the wish of one stops all.
+    """
+    config, team, report = run.recipe.optimiser, run.team, report or Report()
+    last = config.steps if steps is None else min(config.steps, run.step + steps)
+    pinned = run.device.type == "cuda"
+    todo = range(run.step, last)
+    batches = load_batches(clips, config.batch, todo, team, workers, pinned) if todo else None
+    clock = Clock()
+    while batches is not None and run.step < last and not team.agree(stop(), run.device):
+        asked = time.monotonic()
+        batch = next(batches)
+        clock.waited += time.monotonic() - asked
+        _advance(run, batch, clock, report)
+        if validation is not None and _due(run, validation.every):
+            _validate(run, validation, report)
+            clock = Clock()
+    run.save()
+    if team.leads:
+        log.info("stopped at step %d of %d", run.step, config.steps)
 
 
-def train_step(run: Run, clip: ClipBatch, plan: RolloutPlan) -> float:
-    """One optimiser step; returns the loss."""
+def train_step(run: Run, clip: ClipBatch, plan: RolloutPlan) -> Step:
+    """One optimiser step on this process's share of the batch."""
     config, rollout_config = run.recipe.optimiser, run.recipe.rollout
     share = hard_share(run.step, int(config.steps * rollout_config.hard_until))
 
@@ -136,84 +112,43 @@ def train_step(run: Run, clip: ClipBatch, plan: RolloutPlan) -> float:
     rate = learning_rate(run.step, config)
     for group in run.optimiser.param_groups:
         group["lr"] = rate * group["share"]
-    with torch.autocast(run.device.type, torch.bfloat16):
-        total, _ = rollout(run.model, clip, plan, loss)
+    with mixed_precision(run.device, config.precision):
+        total, predicted = rollout(run.model, clip, plan, loss)
     run.optimiser.zero_grad(set_to_none=True)
     total.backward()
+    run.team.average_gradients(run.model.parameters())
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)
     if torch.isfinite(norm):
         run.optimiser.step()
         run.average.update(run.model)
     else:
-        log.warning("step %d: gradient is not finite; skipped", run.step)
-    return float(total.detach())
+        log.warning("step %d: the gradient is not finite; skipped", run.step)
+    return Step(float(total.detach()), predicted)
 
 
-def draw_plan(rng: np.random.Generator, config: RolloutConfig, progress: float, length: int):
-    """How this step's rollout remembers; `progress` of the run is 0 to 1."""
-    ramp = (progress - config.own_from) / max(1e-9, 1 - config.own_from)
-    own = rng.random() < config.own_at_most * float(np.clip(2 * ramp, 0, 1))
-    middle = [t for t in range(1, length - 1) if rng.random() < 0.3]
-    return RolloutPlan(bool(own), int(rng.choice(config.lags)), frozenset(middle))
-
-
-def draw_identities(rng: np.random.Generator, batch: int, identities: int, in_order: float):
-    """[B, identities] int64: identities of the clip's objects, 0 in front."""
-    rows = []
-    for _ in range(batch):
-        objects = np.arange(1, identities)
-        rows.append([0, *(objects if rng.random() < in_order else rng.permutation(objects))])
-    return torch.tensor(np.array(rows))
-
-
-def _prepare(run: Run, frames: Tensor, labels: Tensor, counts: Tensor):
-    """Clip batch on the device, and the step's plan, both from the seed and the step alone."""
-    recipe = run.recipe
-    rng = np.random.default_rng((recipe.seed, run.step))
-    progress = run.step / recipe.optimiser.steps
-    plan = draw_plan(rng, recipe.rollout, progress, frames.shape[1])
+def _advance(run: Run, clips: Clips, clock: Clock, report: Report) -> None:
+    """One step, and what is due after it."""
+    rate = learning_rate(run.step, run.recipe.optimiser)
     identities = run.model.config.objects_per_group + 1
-    order = draw_identities(rng, len(frames), identities, recipe.rollout.in_order)
-    to = {"device": run.device, "non_blocking": True}
-    images = normalise(frames.flatten(0, 1).permute(0, 2, 3, 1).to(**to))
-    images = images.unflatten(0, frames.shape[:2])
-    clip = ClipBatch(images, labels.long().to(**to), counts.to(**to), order.to(**to))
-    return clip, plan
+    clip, plan = prepare(run.recipe, run.step, clips, identities, run.team, run.device)
+    done = train_step(run, clip, plan)
+    run.step += 1
+    clock.losses.append(done.loss)
+    report.advance()
+    if run.step % LOG_EVERY == 0:
+        report.stretch(clock.stretch(run.step, rate))
+    if run.step % PICTURE_EVERY == 0:
+        report.picture(run.step, mask_picture(clip, done.predicted))
+    if run.step % SAVE_EVERY == 0:
+        run.save()
 
 
-def new_model(recipe: Recipe) -> VmosModel:
-    """The recipe's network, with torch's default values."""
-    return VmosModel(preset(recipe.preset).vmos)
+def _due(run: Run, every: int) -> bool:
+    return run.step % every == 0 or run.step == run.recipe.optimiser.steps
 
 
-def _freeze(model: VmosModel, stages: int) -> None:
-    if stages:
-        model.encoder.stem.requires_grad_(False)
-        model.encoder.stages[:stages].requires_grad_(False)
-
-
-_BEGUN = time.monotonic()
-
-
-def _over(minutes: float) -> bool:
-    return time.monotonic() - _BEGUN > 60 * minutes
-
-
-def _log(run: Run, losses: list[float], seconds: float) -> None:
-    total = run.recipe.optimiser.steps
-    line = {
-        "step": run.step,
-        "loss": round(float(np.mean(losses)), 4),
-        "seconds": round(seconds, 3),
-    }
-    with (run.folder / "log.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    left = (total - run.step) * seconds / 60
-    log.info(
-        "step %d/%d loss %.4f %.2f s/step, %.0f min left",
-        *list(line.values())[:1],
-        total,
-        line["loss"],
-        seconds,
-        left,
-    )
+def _validate(run: Run, validation: Validation, report: Report) -> None:
+    """Score the averaged weights; the state is safe before, since this may take long."""
+    run.save()
+    if run.team.leads:
+        report.scores(run.step, validation.score(run.averaged()))

@@ -1,0 +1,51 @@
+"""From a run to a file of weights that the tracker loads."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from tracker.checkpoints import save_bundled
+from tracker.training.library import Library
+from tracker.training.run import Run
+
+log = logging.getLogger(__name__)
+
+BUNDLED_LIMIT = 20_000_000
+"""Bytes: larger files do not go into the repository."""
+
+SETS_NAMED = 20
+
+
+def export(run: Run, file: Path, data: str) -> None:
+    """Write the averaged weights as float16, with preset, recipe, step and `data` as notes."""
+    notes = {
+        "preset": run.recipe.preset,
+        "recipe": run.recipe.name,
+        "step": str(run.step),
+        "steps": str(run.recipe.optimiser.steps),
+        "data": data,
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    save_bundled(run.average.weights, run.model.config, part, notes)
+    part.chmod(0o644)
+    part.replace(file)
+    size = file.stat().st_size
+    log.info("wrote %s: step %d, %.1f MB", file, run.step, size / 1e6)
+    if size > BUNDLED_LIMIT:
+        log.warning("%s is too large for the repository (%.0f MB)", file, BUNDLED_LIMIT / 1e6)
+
+
+def describe_data(library: Library) -> str:
+    """What a library holds, in words, by the sets' names (what stands before the first "_")."""
+    parts = []
+    for kind, items in (("stills", library.stills), ("videos", library.videos)):
+        if items:
+            names = sorted({item.name.split("_")[0] for item in items})
+            more = ", ..." if len(names) > SETS_NAMED else ""
+            parts.append(f"{len(items)} {kind} ({', '.join(names[:SETS_NAMED])}{more})")
+    for kind, others in (("sprites", library.sprites), ("backgrounds", library.backgrounds)):
+        if others:
+            parts.append(f"{len(others)} {kind}")
+    return "; ".join(parts)
