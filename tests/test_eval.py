@@ -164,7 +164,7 @@ def test_weights_of_a_file_run_with_their_own_network(two_objects, capsys):
     config = preset("hqtrack-lite").vmos
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        save_bundled(VmosModel(config), config, root / "trained.safetensors", {})
+        save_bundled(VmosModel(config).state_dict(), config, root / "trained.safetensors", {})
     arguments = ["--data", str(root), "--weights", str(root / "trained.safetensors")]
     arguments += ["--max-frames", "3", "--no-floors", "--device", "cpu", "--json"]
     arguments += [str(root / "s.json"), "--set", "frame__min_short_edge=64"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from tracker.training.events import other_shot
 from tracker.training.layers import draw_scene
 from tracker.training.library import Library, Stage
 from tracker.training.scenes import composed_scene, static_scene, video_scene
-from tracker.training.sources import DataError
+from tracker.training.sources import DataError, EmptySceneError
 
 MIN_PIXELS = 40  # of an object in frame 0, on a canvas of 256 x 256
 MAX_SHARE = 0.85  # of frame 0: what covers more is no object to track
@@ -81,12 +82,11 @@ class ClipDataset:
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self.seed, index, attempt))
             kind = str(rng.choice(self._kinds, p=self._odds))
-            clip = self._make(rng, kind)
-            if clip is not None:
-                return clip
+            with contextlib.suppress(EmptySceneError):
+                return self._make(rng, kind)
         raise DataError(f"clip {index}: no object in frame 0 in {ATTEMPTS} attempts")
 
-    def _make(self, rng: np.random.Generator, kind: str) -> Clip | None:
+    def _make(self, rng: np.random.Generator, kind: str) -> Clip:
         config = self.config
         stage = Stage(rng, self.library, config.frames, config.size, config.max_gap)
         scene = MAKERS[kind](stage)
@@ -95,7 +95,7 @@ class ClipDataset:
         limit = min(scene.limit, config.max_objects)
         labels, count = shuffle_ids(rng, labels, limit, config.size)
         if not count:
-            return None
+            raise EmptySceneError("no object in the first frame")
         colour_frames(rng, frames)
         soften_frames(rng, frames, self._noise)
         return Clip(frames, labels, count, kind)

@@ -19,7 +19,7 @@ from tracker.training.cutouts import any_cutout, backdrop, choose, place, random
 from tracker.training.events import add_events
 from tracker.training.layers import Background, Cutout, Layer, cut, middle, shrink
 from tracker.training.library import Library, Stage
-from tracker.training.sources import DataError, Video
+from tracker.training.sources import EmptySceneError, Video
 
 __all__ = ["Library", "Scene", "Stage", "composed_scene", "static_scene", "video_scene"]
 
@@ -176,7 +176,7 @@ def _video_frames(stage: Stage, least: int) -> tuple[list[np.ndarray], list[np.n
         ids = choose(stage.rng, labels[0], 1, least)
         if ids:
             return [library.cache.rgb(video.frames[t]) for t in times], labels, ids[0]
-    raise DataError("no object in the first frame of eight stretches of video")
+    raise EmptySceneError("no object in the first frame of eight stretches of video")
 
 
 def _video_background(stage: Stage) -> Background:

@@ -63,6 +63,10 @@ class DataError(ValueError):
     """A folder or file of training data that cannot be used; the message names it."""
 
 
+class EmptySceneError(DataError):
+    """A draw that shows no object; another draw may."""
+
+
 @dataclass(frozen=True)
 class Still:
     """A picture, with a mask of instance ids or (backgrounds) none."""
