@@ -42,7 +42,11 @@ class ScaleConfig:
 
 @dataclass(frozen=True)
 class VmosConfig:
-    """The network: encoder, scales from coarse to fine, size of an identity group."""
+    """The network: encoder, scales from coarse to fine, size of an identity group.
+
+    With `readout`, the last propagation layer also carries the remembered identity shares
+    themselves to the decoder: which object a place belongs to need not be learned per identity.
+    """
 
     encoder: str = "internimage-t"
     scales: tuple[ScaleConfig, ...] = (
@@ -53,6 +57,7 @@ class VmosConfig:
     decoder_channels: int = 128
     objects_per_group: int = 10
     window: int = 15
+    readout: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ LITE_VMOS = VmosConfig(
     encoder="efficientnet-lite0",
     scales=(ScaleConfig(16, 128, 1), ScaleConfig(8, 64, 0), ScaleConfig(4, 32, 0)),
     decoder_channels=64,
+    readout=True,
 )
 
 PRESETS: Mapping[str, TrackerConfig] = {

@@ -17,7 +17,7 @@ from tracker.config import VmosConfig
 from tracker.vmos.efficientnet import EfficientNetLite0
 from tracker.vmos.internimage import InternImage
 from tracker.vmos.memory import FrameMemory, LayerMemory
-from tracker.vmos.propagation import ConvGroupNorm, Propagation, Trace, to_tokens
+from tracker.vmos.propagation import ConvGroupNorm, Propagated, Propagation, Trace, to_tokens
 
 ENCODERS = {"internimage-t": InternImage, "efficientnet-lite0": EfficientNetLite0}
 
@@ -39,15 +39,6 @@ class ImageFeatures:
         return ImageFeatures(tuple(m.expand(count, -1, -1, -1) for m in self.maps))
 
 
-@dataclass(frozen=True)
-class Propagated:
-    """Both branches at the finest scale [B, C, H, W] each, and the traces of all layers."""
-
-    visual: Tensor
-    identity: Tensor
-    traces: tuple[Trace, ...]
-
-
 class VmosModel(nn.Module):
     """Joint segmentation of up to `objects_per_group` objects per batch row."""
 
@@ -60,11 +51,13 @@ class VmosModel(nn.Module):
         encoded = tuple(reversed(self.encoder.channels))
         self.encoder_projector = nn.Conv2d(encoded[0], scales[0].channels, 1)
         projected = (scales[0].channels, *encoded[1:])
-        self.propagation = Propagation(scales, projected, config.window)
+        readout = identities if config.readout else 0
+        self.propagation = Propagation(scales, projected, config.window, readout)
         self.identity_embeddings = nn.ModuleList(
             IdentityEmbedding(identities, scale.channels) for scale in scales if scale.layers
         )
         self.decoder = Decoder(2 * scales[-1].channels, config.decoder_channels, identities)
+        self.readout = IdentityReadout() if config.readout else None
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """image [B, 3, H, W] float, normalised."""
@@ -75,7 +68,8 @@ class VmosModel(nn.Module):
     def embed_identity(self, shares: Tensor, features: ImageFeatures) -> tuple[Tensor, ...]:
         """One embedding [B, N, C] per propagation layer of shares [B, 1 + objects, H, W] (0 to 1).
 
-        Channel 0 is the background; the shares have the size of the image that was encoded.
+        Channel 0 is the background; the shares have the size of the image that was encoded. With
+        readout, the last layer's has the shares of every patch behind it, [B, N, C + 1 + objects].
         """
         embeddings: list[Tensor] = []
         banks = iter(self.identity_embeddings)
@@ -83,6 +77,9 @@ class VmosModel(nn.Module):
             if scale.layers:
                 embedding = next(banks)(shares, (image.shape[2], image.shape[3]))
                 embeddings.extend([embedding] * scale.layers)
+                grid = (image.shape[2], image.shape[3])
+        if self.readout is not None:
+            embeddings[-1] = torch.cat([embeddings[-1], self.readout.patches(shares, grid)], -1)
         return tuple(embeddings)
 
     def introduce(self, features: ImageFeatures, embeddings: Sequence[Tensor]) -> FrameMemory:
@@ -101,7 +98,7 @@ class VmosModel(nn.Module):
     ) -> Propagated:
         """A frame seen through what is remembered."""
         memories = tuple(zip(long_term, short_term, strict=True))
-        return Propagated(*self.propagation(features.maps, lambda index, _: memories[index]))
+        return self.propagation(features.maps, lambda index, _: memories[index])
 
     def remember(self, traces: Sequence[Trace], embeddings: Sequence[Tensor]) -> FrameMemory:
         """The memory of a propagated frame, its identities being decided."""
@@ -109,7 +106,8 @@ class VmosModel(nn.Module):
 
     def decode(self, propagated: Propagated) -> Tensor:
         """Identity logits [B, 1 + objects, H/4, W/4], background first."""
-        return self.decoder(torch.cat([propagated.visual, propagated.identity], dim=1))
+        logits = self.decoder(torch.cat([propagated.visual, propagated.identity], dim=1))
+        return logits if self.readout is None else self.readout(logits, propagated.readout)
 
 
 class IdentityEmbedding(nn.Module):
@@ -138,3 +136,31 @@ class Decoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.logits(F.relu(self.hidden(self.norm(image))))
+
+
+class IdentityReadout(nn.Module):
+    """Adds to the logits what attention says of the identities themselves.
+
+    Not in the paper: with little training, telling ten identities apart by their embeddings alone
+    is learned last. Every identity is treated alike.
+    """
+
+    floor = 1e-2
+    """Least share that counts, so that a logarithm of it can be taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def patches(self, shares: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Shares [B, I, H, W] -> mean share around every place of the grid, [B, N, I]."""
+        size = IDENTITY_STRIDE + 1
+        pooled = F.avg_pool2d(shares, size, IDENTITY_STRIDE, size // 2, count_include_pad=False)
+        return to_tokens(F.interpolate(pooled, grid, mode="nearest"))
+
+    def forward(self, logits: Tensor, attended: Tensor) -> Tensor:
+        """logits [B, I, H, W]; attended shares [B, 2, I, h, w], long- and short-term."""
+        evidence = torch.log(attended.float().clamp(min=0) + self.floor)
+        evidence = torch.einsum("s,bsihw->bihw", self.weight.float(), evidence)
+        evidence = F.interpolate(evidence, logits.shape[2:], mode="bilinear", align_corners=True)
+        return logits + evidence

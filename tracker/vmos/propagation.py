@@ -39,8 +39,36 @@ class Trace:
     grid: Grid
 
 
+@dataclass(frozen=True)
+class LayerOutput:
+    """Both branches [B, N, C], the trace, and what the shares came out as.
+
+    readout [B, N, 2, I]: identity shares as long- and short-term attention bring them; I is 0 in
+    layers without readout.
+    """
+
+    visual: Tensor
+    identity: Tensor
+    trace: Trace
+    readout: Tensor
+
+
 Recall = Callable[[int, Trace], tuple[LayerMemory, LayerMemory]]
 """Long- and short-term memory for layer `index`, which has just made this trace."""
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """A frame seen through memory.
+
+    visual, identity [B, C, H, W] at the finest scale; traces of all layers; readout
+    [B, 2, I, h, w] of the last layer on its grid, I = 0 without readout.
+    """
+
+    visual: Tensor
+    identity: Tensor
+    traces: tuple[Trace, ...]
+    readout: Tensor
 
 
 class GatedOutput(nn.Module):
@@ -84,13 +112,15 @@ class SelfPropagation(nn.Module):
 class PropagationLayer(nn.Module):
     """One gated propagation module: long-term plus short-term attention, then self-attention.
 
-    The first layer of the network has no identity branch coming in (`first`).
+    The first layer of the network has no identity branch coming in (`first`). `readout`: how many
+    identity shares come behind the identity embeddings, to be attended to as they are.
     """
 
-    def __init__(self, channels: int, window: int, first: bool) -> None:
+    def __init__(self, channels: int, window: int, first: bool, readout: int = 0) -> None:
         super().__init__()
         key_channels, wide = channels // 2, channels * EXPANSION
         self.window = window
+        self.readout = readout
         self.visual_norm = nn.LayerNorm(channels)
         self.key_value = nn.Linear(channels, key_channels + wide)
         self.visual_gate = nn.Linear(channels, wide)
@@ -106,8 +136,8 @@ class PropagationLayer(nn.Module):
 
     def forward(
         self, visual: Tensor, identity: Tensor | None, grid: Grid, index: int, recall: Recall
-    ) -> tuple[Tensor, Tensor, Trace]:
-        """visual, identity [B, N, C] -> the same, and the trace to remember the frame by."""
+    ) -> LayerOutput:
+        """visual, identity [B, N, C] on `grid`; memories come from `recall`."""
         normed = self.visual_norm(visual)
         key_channels = self.key_value.out_features - self.visual_gate.out_features
         key, value = self.key_value(normed).tensor_split([key_channels], dim=-1)
@@ -128,20 +158,25 @@ class PropagationLayer(nn.Module):
         near = local_attention(
             key, short_term.key, _values(short_term), bias, grid, window=self.window
         )
-        both = self.long_term(far, gate, grid) + self.short_term(near, gate, grid)
+        wide = gate.shape[-1]
+        readout = torch.stack([far[..., wide:], near[..., wide:]], dim=2)
+        both = self.long_term(far[..., :wide], gate, grid)
+        both = both + self.short_term(near[..., :wide], gate, grid)
         more_visual, more_identity = both.chunk(2, dim=-1)
         visual, identity = visual + more_visual, identity + more_identity
 
         more_visual, more_identity = self.self_propagation(
             self.self_visual_norm(visual), self.self_identity_norm(identity), grid
         )
-        return visual + more_visual, identity + more_identity, trace
+        return LayerOutput(visual + more_visual, identity + more_identity, trace, readout)
 
     def remember(self, trace: Trace, embedding: Tensor) -> LayerMemory:
-        """The memory of a frame whose identity embedding [B, N, C] is now known."""
+        """The memory of a frame whose identity embedding [B, N, C + readout] is now known."""
+        embedding, shares = embedding.tensor_split([embedding.shape[-1] - self.readout], dim=-1)
         if trace.identity is not None:
             embedding = torch.cat([trace.identity, embedding], dim=-1)
         identity_value = F.silu(self.identity_value(embedding))
+        identity_value = torch.cat([identity_value, shares.to(identity_value.dtype)], dim=-1)
         return LayerMemory(trace.key, trace.value, identity_value, trace.grid)
 
 
@@ -178,48 +213,56 @@ class Propagation(nn.Module):
     """All scales, coarse to fine; layers are numbered through from 0 for memory and recall."""
 
     def __init__(
-        self, scales: Sequence[ScaleConfig], encoder_channels: Sequence[int], window: int
+        self,
+        scales: Sequence[ScaleConfig],
+        encoder_channels: Sequence[int],
+        window: int,
+        readout: int,
     ) -> None:
-        """encoder_channels: channels of the encoder's maps at the scales, coarse to fine."""
+        """encoder_channels: channels of the encoder's maps at the scales, coarse to fine.
+
+        readout: identity shares that the last layer carries, or 0.
+        """
         super().__init__()
         self.layers = nn.ModuleList()
         self.fusions = nn.ModuleList()
         self.layers_per_scale = tuple(scale.layers for scale in scales)
-        coarse = 0
+        coarse, count = 0, sum(self.layers_per_scale)
         for scale, encoded in zip(scales, encoder_channels, strict=True):
             if coarse:
                 self.fusions.append(ScaleFusion(coarse, encoded, scale.channels))
             for _ in range(scale.layers):
-                first = len(self.layers) == 0
-                self.layers.append(PropagationLayer(scale.channels, window, first))
+                first, last = len(self.layers) == 0, len(self.layers) == count - 1
+                shares = readout if last else 0
+                self.layers.append(PropagationLayer(scale.channels, window, first, shares))
             coarse = scale.channels * max(1, scale.layers)
 
-    def forward(
-        self, maps: Sequence[Tensor], recall: Recall
-    ) -> tuple[Tensor, Tensor, tuple[Trace, ...]]:
+    def forward(self, maps: Sequence[Tensor], recall: Recall) -> Propagated:
         """maps: encoder features [B, C, H, W] per scale, coarse to fine, the first projected.
 
-        Returns both branches [B, C, H, W] at the finest scale, and the layers' traces. A finer
-        scale gets the outputs of all layers of the coarser one, side by side.
+        A finer scale gets the outputs of all layers of the coarser one, side by side.
         """
-        traces: list[Trace] = []
+        outputs: list[LayerOutput] = []
         visual, identity = to_tokens(maps[0]), None
         grid: Grid = (maps[0].shape[2], maps[0].shape[3])
         for number, (encoded, count) in enumerate(zip(maps, self.layers_per_scale, strict=True)):
             if number:
                 visual, identity = self.fusions[number - 1](visual, identity, grid, encoded)
                 grid = (encoded.shape[2], encoded.shape[3])
-            outputs = []
             for _ in range(count):
-                index = len(traces)
-                visual, identity, trace = self.layers[index](visual, identity, grid, index, recall)
-                traces.append(trace)
-                outputs.append((visual, identity))
-            if len(outputs) > 1:
-                visual, identity = (
-                    torch.cat(branch, dim=-1) for branch in zip(*outputs, strict=True)
-                )
-        return to_image(visual, grid), to_image(identity, grid), tuple(traces)
+                index = len(outputs)
+                outputs.append(self.layers[index](visual, identity, grid, index, recall))
+                visual, identity = outputs[-1].visual, outputs[-1].identity
+            if count > 1:
+                visual = torch.cat([o.visual for o in outputs[-count:]], dim=-1)
+                identity = torch.cat([o.identity for o in outputs[-count:]], dim=-1)
+        last = outputs[-1]
+        return Propagated(
+            to_image(visual, grid),
+            to_image(identity, grid),
+            tuple(output.trace for output in outputs),
+            to_image(last.readout.flatten(2), last.trace.grid).unflatten(1, (2, -1)),
+        )
 
     def remember(self, traces: Sequence[Trace], embeddings: Sequence[Tensor]) -> FrameMemory:
         """The frame's memory from its traces and one identity embedding [B, N, C] per layer."""
