@@ -17,7 +17,7 @@ def video(length: int, height: int = 97, width: int = 129, seed: int = 0) -> np.
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 255, (13, 17, 3)).astype(np.uint8)
     big = coarse.repeat(16, 0).repeat(16, 1)
-    return np.stack([big[2 * t : 2 * t + height, 3 * t : 3 * t + width] for t in range(length)])
+    return np.stack([big[6 * t : 6 * t + height, 7 * t : 7 * t + width] for t in range(length)])
 
 
 def squares(count: int, height: int = 97, width: int = 129) -> np.ndarray:
