@@ -33,4 +33,5 @@ def small_model() -> VmosModel:
         weight = model.decoder.logits.weight.data
         model.decoder.logits.weight.data = weight - weight.mean(dim=1, keepdim=True)
         model.decoder.logits.bias.data.zero_()
+        model.readout.weight.data.fill_(0.05)
     return model.requires_grad_(False).eval()
