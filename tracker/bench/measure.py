@@ -230,7 +230,10 @@ def _staged(
     job: Job, step: _Steps, meter: StageMeter, count: int, put: Callable[[Any], Any]
 ) -> None:
     hooks = OUR_HOOKS if job.path == "ours" else REFERENCE_HOOKS
+    end = time.monotonic() + job.seconds / 2 if job.seconds else None
     with meter.on(hooks):
         for _ in range(count):
             step.next()
             put(dict(meter.take()))
+            if end is not None and time.monotonic() > end:
+                break

@@ -13,8 +13,8 @@ from tracker.config import PRESETS
 PARTS = ("reference", "stages", "trax", "protocol", "floors")
 REFINER_ON_CPU = "vit_tiny"
 ISSUE_OBJECTS = (1, 5, 10, 20)
-FULL = {"objects": list(ISSUE_OBJECTS), "frames": 300, "reference_frames": 10, "seconds": None}
-QUICK = {"objects": [3], "frames": 20, "reference_frames": 3, "seconds": 12.0}
+FULL = {"objects": list(ISSUE_OBJECTS), "frames": 300, "reference_frames": 20, "seconds": None}
+QUICK = {"objects": [3], "frames": 20, "reference_frames": 20, "seconds": 12.0}
 
 _DESCRIPTION = (
     "Speed and memory of our path, of the public code's schedule on the same weights, and of "
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     add("--size", type=_size, default=(480, 854), metavar="WxH", help="of frames; default 854x480")
     add("--objects", type=_positive, nargs="+", help="default 1 5 10 20; with --quick 3")
     add("--frames", type=_positive, help="per measurement, at most; default 300; with --quick 20")
-    add("--reference-frames", type=_positive, help="default 10; with --quick 3")
+    add("--reference-frames", type=_positive, help="of the reference, at most; default 20")
     add("--seconds", type=float, metavar="S",
         help="end a measurement after this time (3 frames at least); default: no limit; "
         "with --quick 12")  # fmt: skip

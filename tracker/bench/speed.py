@@ -143,7 +143,7 @@ class Bench:
         frames = min(job.kept, job.frames)
         other = replace(
             job, path="reference", answers=self._folder("reference"), frames=frames,
-            staged=min(job.staged, max(1, frames // 3)),
+            staged=min(job.staged, max(1, frames // 4)),
         )  # fmt: skip
         found = self._apart(measure, other)
         self.document["runs"].append(records.run(found, self.document["machine"]["ceilings"]))
