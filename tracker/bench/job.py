@@ -14,9 +14,11 @@ from tracker.bench.clip import Clip
 class Job:
     """What to measure. `path` is "ours" or "reference".
 
-    frames: at most so many, and none after `seconds` (None: no limit; three at least); staged:
-    frames with stages timed, none after half of `seconds`. settings: of the preset, refiner__model among them. full_memory: the
-    first frames all go to the long-term memory, so that it is full when the measuring begins.
+    frames: at most so many, and none after `seconds` (None: no limit; three at least).
+    staged: so many frames with stages timed, none after half of `seconds`.
+    settings: of the preset, refiner__model among them.
+    full_memory: the first frames all go to the long-term memory, so that it is full when the
+    measuring begins.
     answers: folder that gets the labels of the first `kept` frames measured, None: not kept.
     """
 
