@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.networks import SMALL, small_model
-from tracker.bench import measure, opencv_floor, records, reference, series, tables
+from tracker.bench import filled, measure, opencv_floor, records, reference, series, tables
 from tracker.bench.clip import Clip, draw_clip
 from tracker.bench.job import Job
 from tracker.bench.measure import Measured
@@ -22,8 +22,10 @@ from tracker.bench.options import parse, refiner_of
 from tracker.bench.served import Service
 from tracker.bench.speed import main
 from tracker.bench.stages import STAGES, StageMeter
+from tracker.config import preset
 from tracker.vmos.attention import global_attention, local_attention
 from tracker.vmos.deform_conv import deform_conv3_plain
+from tracker.vmos.loading import load_vmos
 from tracker.vmos.memory import LayerMemory, LongTermMemory
 from tracker.vmos.session import VmosSession
 
@@ -332,6 +334,21 @@ def test_the_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFix
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert text.strip() == tables.text(document).strip()
     assert "trax (--skip)" in text and "VMOS encode" in text
+
+
+def test_made_up_weights_are_those_of_the_settings(tmp_path: Path) -> None:
+    config = preset("hqtrack-lite", vmos__decoder_channels=16)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    assert filled.complete(first, tmp_path, [config], []) == ("hqtrack-lite.safetensors",)
+    model = load_vmos(config, first)
+    assert model.config == config.vmos
+    assert filled.complete(second, first, [config], []) == ()
+    assert filled.missing(second, "hqtrack-lite", "vit_b") == ("sam_hq_vit_b.pth",)
+    before = model.state_dict()
+    for name, value in load_vmos(config, second).state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_missing_weights_are_left_out_by_name(

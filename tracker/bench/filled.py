@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from tracker.checkpoints import save_bundled
-from tracker.config import PRESETS
+from tracker.checkpoints import read_bundled, save_bundled
+from tracker.config import TrackerConfig
 from tracker.refiner import checkpoint_path
 from tracker.refiner.build import empty_network
 from tracker.vmos.deterministic import deterministic_array
@@ -22,20 +22,22 @@ from tracker.vmos.official import official_shapes
 
 
 def complete(
-    target: Path, source: Path, presets: Sequence[str], refiners: Sequence[str]
+    target: Path, source: Path, presets: Sequence[TrackerConfig], refiners: Sequence[str]
 ) -> tuple[str, ...]:
     """Link every file of `source` in the empty folder `target` and make those that are missing.
 
-    presets, refiners: what shall run from `target`. Returns the names of the files made up.
+    presets, refiners: what shall run from `target`. A bundled file of another network than its
+    preset asks for counts as missing. Returns the names of the files made up.
     """
     for path in source.iterdir():
         if path.is_file():
             (target / path.name).symlink_to(path.resolve())
     made = []
-    for preset in presets:
-        file = vmos_file(preset, target)
-        if not file.is_file():
-            _make_vmos(preset, target / file.name)
+    for config in presets:
+        file = vmos_file(config.name, target)
+        if not _fits(config, file):
+            (target / file.name).unlink(missing_ok=True)
+            _make_vmos(config, target / file.name)
             made.append(file.name)
     for model in refiners:
         file = checkpoint_path(model, target)
@@ -58,14 +60,19 @@ def vmos_file(preset: str, folder: Path) -> Path:
     return folder / OFFICIAL_VMOS if preset == "hqtrack" else bundled_file(preset, folder)
 
 
-def _make_vmos(preset: str, file: Path) -> None:
-    config = PRESETS[preset].vmos
-    model = VmosModel(config)
-    if preset == "hqtrack":
+def _fits(config: TrackerConfig, file: Path) -> bool:
+    if not file.is_file():
+        return False
+    return config.name == "hqtrack" or read_bundled(file)[1] == config.vmos
+
+
+def _make_vmos(config: TrackerConfig, file: Path) -> None:
+    model = VmosModel(config.vmos)
+    if config.name == "hqtrack":
         torch.save(_values(official_shapes(model)), file)
         return
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    save_bundled(_values(shapes), config, file, {"origin": "made up for the benchmark"})
+    save_bundled(_values(shapes), config.vmos, file, {"origin": "made up for the benchmark"})
 
 
 def _make_refiner(model: str, file: Path) -> None:

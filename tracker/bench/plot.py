@@ -33,8 +33,7 @@ def plot(series: Sequence[tuple[str, Mapping[str, Any]]], path: Path) -> None:
     else:
         time_axes.set_ylim(bottom=0)
     memory_axes.set_ylabel("memory, MB")
-    memory_axes.margins(y=0.1)
-    memory_axes.set_ylim(bottom=0)
+    memory_axes.set_ylim(bottom=0, top=1.15 * memory_axes.get_ylim()[1])
     memory_axes.set_xlabel("frame")
     for axes in (time_axes, memory_axes):
         axes.grid(alpha=0.3)

@@ -217,7 +217,7 @@ class Bench:
     def _weights(self) -> tuple[Path, list[str]]:
         """A folder with the weights of the presets that can be measured, and those presets."""
         from tracker.bench import filled
-        from tracker.config import PRESETS
+        from tracker.config import PRESETS, preset
         from tracker.pipeline import weights_folder
 
         source = weights_folder(self.args.weights)
@@ -232,7 +232,8 @@ class Bench:
             target = self._folder("weights")
             wanted = [model for model in dict.fromkeys(refiners.values()) if model]
             log.info("making up the weights that are missing")
-            self.document["made_up"] = filled.complete(target, source, self.args.preset, wanted)
+            configs = [preset(name, **self.args.settings) for name in self.args.preset]
+            self.document["made_up"] = filled.complete(target, source, configs, wanted)
             return target, self.args.preset
         able = []
         for name, model in refiners.items():
