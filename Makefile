@@ -42,7 +42,7 @@ help:
 	@echo
 	@echo "  make weights     download and check the official weights (NAMES=\"file ...\")"
 	@echo "  make demo        make the demo data only"
-	@echo "  make bench       speed and memory"
+	@echo "  make bench       speed and memory, a quick run (ARGS=... for others)"
 	@echo "  make train       train by a recipe (ARGS=...)"
 	@echo "  make eval-vos    J&F on videos with masks (ARGS=...)"
 	@echo "  make parity      compare with a recording of the reference (CASE=file.npz)"
@@ -86,7 +86,7 @@ weights: $(STAMP)
 	$(PYTHON) -m tracker weights $(NAMES) $(ARGS)
 
 bench: $(STAMP)
-	$(PYTHON) -m tracker bench $(ARGS)
+	$(PYTHON) -m tracker bench $(or $(ARGS),--quick)
 
 train: $(STAMP)
 	$(PYTHON) -m tracker train $(ARGS)
