@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from deterministic import deterministic_state
 from torch import Tensor, nn
 
+from tests.deterministic import deterministic_state
 from tracker.checkpoints import CheckpointError, fill
 from tracker.config import ConfigError
 from tracker.refiner import CHECKPOINTS, MaskRefiner, build_refiner, checkpoint_path
