@@ -53,7 +53,7 @@ class EfficientNetLite0(nn.Module):
             self.stages.append(blocks)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        image = F.relu6(self.stem(image))
+        image = F.relu6(self.stem(image), inplace=True)
         outputs = []
         for number, stage in enumerate(self.stages):
             image = stage(image)
@@ -74,6 +74,6 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == stage.channels
 
     def forward(self, image: Tensor) -> Tensor:
-        wide = image if self.expand is None else F.relu6(self.expand(image))
-        out = self.project(F.relu6(self.depthwise(wide)))
+        wide = image if self.expand is None else F.relu6(self.expand(image), inplace=True)
+        out = self.project(F.relu6(self.depthwise(wide), inplace=True))
         return image + out if self.residual else out

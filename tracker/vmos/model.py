@@ -66,10 +66,11 @@ class VmosModel(nn.Module):
         return ImageFeatures((self.encoder_projector(coarse), *finer))
 
     def embed_identity(self, shares: Tensor, features: ImageFeatures) -> tuple[Tensor, ...]:
-        """One embedding [B, N, C] per propagation layer of shares [B, 1 + objects, H, W] (0 to 1).
+        """One embedding [B, N, C] per propagation layer of shares [B, 1 + n, H, W] (0 to 1).
 
-        Channel 0 is the background; the shares have the size of the image that was encoded. With
-        readout, the last layer's has the shares of every patch behind it, [B, N, C + 1 + objects].
+        Channel 0 is the background, the others are the first n identities; those after them have
+        no share anywhere. The shares have the size of the image that was encoded. With readout,
+        the last layer's embedding has the shares of every patch behind it, [B, N, C + 1 + objects].
         """
         embeddings: list[Tensor] = []
         banks = iter(self.identity_embeddings)
@@ -79,7 +80,9 @@ class VmosModel(nn.Module):
                 embeddings.extend([embedding] * scale.layers)
                 grid = (image.shape[2], image.shape[3])
         if self.readout is not None:
-            embeddings[-1] = torch.cat([embeddings[-1], self.readout.patches(shares, grid)], -1)
+            patches = self.readout.patches(shares, grid)
+            unused = self.config.objects_per_group + 1 - shares.shape[1]
+            embeddings[-1] = torch.cat([embeddings[-1], F.pad(patches, (0, unused))], dim=-1)
         return tuple(embeddings)
 
     def introduce(self, features: ImageFeatures, embeddings: Sequence[Tensor]) -> FrameMemory:
@@ -120,7 +123,9 @@ class IdentityEmbedding(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, shares: Tensor, grid: tuple[int, int]) -> Tensor:
-        patches = self.patches(shares)
+        weight = self.patches.weight[:, : shares.shape[1]]
+        half = self.patches.kernel_size[0] // 2
+        patches = F.conv2d(shares, weight, self.patches.bias, IDENTITY_STRIDE, half)
         normed = self.norm(patches.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return to_tokens(F.interpolate(normed, grid, mode="nearest"))
 

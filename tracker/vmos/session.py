@@ -87,14 +87,11 @@ class ObjectGroup:
         self.long_term = LongTermMemory(memory.capacity, memory.interval)
         self.short_term = ShortTermMemory(memory.short_term_lag)
 
-    def shares(self, labels: Tensor, identities: int) -> Tensor:
-        """Label map [H, W] -> one-hot [1, identities, H, W]; other groups count as background."""
-        own = torch.arange(identities, device=labels.device)
-        own[1 : len(self.objects) + 1] = torch.tensor(self.objects, device=labels.device)
-        own[len(self.objects) + 1 :] = -1
-        one_hot = labels[None] == own[:, None, None]
-        one_hot[0] = ~one_hot[1:].any(dim=0)
-        return one_hot[None].to(torch.float32)
+    def shares(self, labels: Tensor) -> Tensor:
+        """Label map [H, W] -> one-hot [1, 1 + objects, H, W]; other groups are background."""
+        own = torch.tensor(self.objects, device=labels.device)
+        one_hot = (labels[None] == own[:, None, None]).to(torch.float32)
+        return torch.cat([1 - one_hot.sum(dim=0, keepdim=True), one_hot])[None]
 
 
 class VmosSession:
@@ -177,7 +174,7 @@ class VmosSession:
         """Put the predicted frame into memory with these labels [H, W] of the frame's size."""
         model_labels = self._model_labels(labels, prediction.frame.input_size)
         for group, traces in zip(self._groups, prediction.traces, strict=True):
-            shares = group.shares(model_labels, self._identities)
+            shares = group.shares(model_labels)
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, prediction.frame.features)
                 memory = self._model.remember(traces, embeddings)
@@ -191,9 +188,10 @@ class VmosSession:
             if not self._groups or len(self._groups[-1].objects) == per_group:
                 self._groups.append(ObjectGroup(self._config.memory))
             self._groups[-1].objects.append(label)
-        model_labels = torch.from_numpy(labels_to_model(labels, frame.input_size).astype(np.int64))
+        model_labels = torch.from_numpy(labels_to_model(labels, frame.input_size).astype(np.int32))
+        model_labels = model_labels.to(self._device)
         for group in self._groups:
-            shares = group.shares(model_labels.to(self._device), self._identities)
+            shares = group.shares(model_labels)
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, frame.features)
                 memory = self._model.introduce(frame.features, embeddings)
@@ -212,7 +210,7 @@ class VmosSession:
 
     def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
         tensor = torch.from_numpy(labels.astype(np.int32)).to(self._device)
-        return F.interpolate(tensor[None, None].float(), size, mode="nearest")[0, 0].long()
+        return F.interpolate(tensor[None, None].float(), size, mode="nearest")[0, 0].int()
 
     def _grids(self, features: ImageFeatures) -> list[tuple[int, int]]:
         return [
@@ -220,10 +218,6 @@ class VmosSession:
             for scale, image in zip(self._config.vmos.scales, features.maps, strict=True)
             for _ in range(scale.layers)
         ]
-
-    @property
-    def _identities(self) -> int:
-        return self._config.vmos.objects_per_group + 1
 
 
 def merge_groups(logits: Sequence[Tensor]) -> Tensor:
