@@ -34,8 +34,11 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make he
 
 
 def _make(*arguments: str, folder: Path = ROOT) -> str:
+    own = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")  # of a `make test` that runs this
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    command = ["make", "--no-print-directory", *arguments]
     done = subprocess.run(
-        ["make", "--no-print-directory", *arguments], cwd=folder, capture_output=True, text=True
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

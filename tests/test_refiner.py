@@ -291,7 +291,7 @@ def test_weights_of_another_size_are_an_error(weights: Path, tmp_path: Path) -> 
 
 def test_damaged_and_foreign_files_are_errors(weights: Path, tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINTS["vit_tiny"]
-    with pytest.raises(CheckpointError, match=r"no refiner weights at .*tiny\.pth.*make weights"):
+    with pytest.raises(CheckpointError, match=r"no weights at .*tiny\.pth.*make weights"):
         build_refiner("vit_tiny", tmp_path)
     whole = (weights / CHECKPOINTS["vit_tiny"]).read_bytes()
     for data in (whole[: len(whole) // 2], b"", b"<html>not found</html>", whole[:-2000]):
