@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from tracker.cli import parity
 from tracker.config import FrameConfig
 from tracker.preprocess import labels_to_model, model_size, to_model_input
 from tracker.vmos.official import deterministic_model, official_shapes
+from tracker.vmos.session import VmosSession, merge_groups
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +122,40 @@ def test_command_names_a_file_that_is_no_recording(tmp_path, capsys):
     assert parity.main([str(tmp_path / "other.npz")]) == 2
     assert "initial_labels" in capsys.readouterr().err
     assert parity.main([str(PARITY / "dcnv3.npz")]) == 2
+    capsys.readouterr()
+    case = dict(recording("three-objects"))
+    for settings in ("{", '{"stride": 16}'):
+        np.savez(tmp_path / "odd.npz", **case | {"settings": np.array(settings)})
+        assert parity.main([str(tmp_path / "odd.npz")]) == 2
+        assert "odd.npz: its settings cannot be used" in capsys.readouterr().err
+
+
+def test_thirteen_objects_compare_within_the_rounding_of_merged_probabilities(
+    one_model, tmp_path, capsys
+):
+    """Recorded with the groups merged in float64: 1.7e-4 away where a probability is near 1."""
+    source = recording("three-objects")
+    frames = source["frames"][:2]
+    initial = np.zeros(frames.shape[1:3], np.uint8)
+    for place in range(13):
+        top, left = 10 + 50 * (place // 5), 8 + 55 * (place % 5)
+        initial[top : top + 35, left : left + 40] = place + 1
+    settings = json.loads(str(source["settings"])) | {"objects": 13}
+    session = VmosSession(deterministic_model(), parity._config(settings), "cpu")
+    session.start(frames[0], initial, 13)
+    prediction = session.predict(frames[1])
+    exact = merge_groups([logits.double() for logits in prediction.group_logits])[0].numpy()
+    case = {
+        "frames": frames,
+        "initial_labels": initial,
+        "labels": np.stack([initial, prediction.decide().labels]),
+        "logits": exact[None].astype(np.float32),
+        "settings": np.array(json.dumps(settings)),
+    }
+    file = tmp_path / "thirteen.npz"
+    np.savez(file, **case)
+    assert exact.shape[0] == 14 and np.abs(prediction.logits.numpy() - exact).max() > 1e-4
+    assert parity.main([str(file), "--forced"]) == 0
+    assert capsys.readouterr().out.endswith("labels 100.0000 %  ok\n")
+    np.savez(file, **case | {"logits": case["logits"] + np.float32(2e-4)})
+    assert parity.main([str(file), "--forced"]) == 1
