@@ -180,3 +180,44 @@ def test_unknown_layout_and_full_target(tmp_path: Path, capsys) -> None:
     assert "1 sequences" in capsys.readouterr().out
     assert module.main([str(tmp_path / "raw"), str(tmp_path / "data")]) == 1
     assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("suffix", "written"),
+    [(".JPG", ".jpg"), (".jpeg", ".jpg"), (".bmp", ".png"), (".tif", ".png"), (".webp", ".png")],
+)
+def test_frames_get_names_that_the_toolkit_takes(tmp_path: Path, suffix: str, written: str) -> None:
+    vot = pytest.importorskip("vot.dataset.common")
+    write_frames(tmp_path / "raw", "pair", 3)
+    frames = tmp_path / "raw" / "pair" / "frames"
+    for path in list(frames.iterdir()):
+        with Image.open(path) as picture:
+            picture.save(path.with_suffix(suffix), **({"quality": 100} if "j" in written else {}))
+        if suffix != ".jpg":
+            path.unlink()
+    (frames / "._00000.jpg").write_bytes(b"written by another system")
+    convert(tmp_path / "raw", tmp_path / "data")
+    sequence = vot.read_sequence(str(tmp_path / "data" / "pair"))
+    frame = sequence.channel("color").frame(1)
+    assert len(sequence) == 3 and Path(sequence.channel("color").filename(1)).suffix == written
+    labels = labels_of("pair", 1)
+    assert frame.shape == (HEIGHT, WIDTH, 3)
+    assert abs(int(frame[labels == 1].mean()) - 60) <= 2
+
+
+def test_a_sequence_without_length_is_as_long_as_its_frames(tmp_path: Path) -> None:
+    """As the toolkit leaves a downloaded data set; its ground truth may be the first frame's."""
+    vot = pytest.importorskip("vot.dataset.common")
+    write_frames(tmp_path / "raw", "pair", 5)
+    convert(tmp_path / "raw", tmp_path / "data", copy=True)
+    folder = tmp_path / "data" / "pair"
+    (folder / "sequence").write_text("name=pair\nfps=24\nformat=default\nchannels.color=color/\n")
+    for truth in folder.glob("groundtruth_*.txt"):
+        truth.write_text(truth.read_text().splitlines()[0] + "\n")
+    (info,) = read_dataset(tmp_path / "data")
+    assert info.length == 5 == len(vot.read_sequence(str(folder)))
+    (folder / "color" / "00000003.jpg").unlink()
+    assert read_dataset(tmp_path / "data")[0].length == 2
+    (folder / "color" / "00000001.jpg").unlink()
+    with pytest.raises(VotError, match=r"states no length.*color/%08d\.jpg"):
+        read_dataset(tmp_path / "data")

@@ -9,6 +9,9 @@ A mask is a PNG whose values are ids of objects (palette or grey): 0 is backgrou
 counts as background, unless a sequence has no other value: then it is its one object (DAVIS-2016).
 A mask belongs to the frame of the same number or name. A frame without a mask
 file is unknown ground truth; an object that has been seen and is not in a mask is absent.
+
+Frames become `%08d.jpg`, or `%08d.png` where they are no JPEGs: the toolkit takes no other names,
+and tells the kind of a picture by its content.
 """
 
 from __future__ import annotations
@@ -109,7 +112,11 @@ def _by_key(paths: Sequence[Path], what: str) -> dict[str | int, Path]:
 
 def list_frames(folder: Path) -> list[Path]:
     """The frames of a sequence by number; VotError when there is none or their kinds differ."""
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES]
+    paths = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in FRAME_SUFFIXES and not path.name.startswith(".")
+    ]
     if not paths:
         raise VotError(f"no pictures in {folder} (looked for {', '.join(FRAME_SUFFIXES)})")
     suffixes = sorted({path.suffix for path in paths})
@@ -197,7 +204,7 @@ def convert_sequence(source: Source, target: Path, fps: int, copy: bool = False)
         _log.warning("%s: no object before %s, frames left out", source.name, frames[first].name)
         frames = frames[first:]
         lines = {name: text[first:] for name, text in lines.items()}
-    suffix = frames[0].suffix
+    suffix = ".jpg" if frames[0].suffix.lower() in (".jpg", ".jpeg") else ".png"
     (target / "color").mkdir(parents=True)
     for number, frame in enumerate(frames, 1):
         place = target / "color" / f"{number:08d}{suffix}"

@@ -23,7 +23,7 @@ class SequenceInfo:
     """One sequence of a data set.
 
     objects: the ids in the names of the ground truth files, without those that begin with `_`
-    (areas to ignore). length: frames. size: (width, height) in pixels, None when not stated.
+    (areas to ignore). length: frames, stated or counted. size: (width, height) in pixels, None when not stated.
     starts: the frame (from 0) in which each object starts: its first line that is not `0`.
     """
 
@@ -79,13 +79,30 @@ def read_sequence(folder: Path) -> SequenceInfo:
         raise VotError(f"{folder} has no groundtruth.txt and no groundtruth_<id>.txt")
     lines = {name: path.read_text().splitlines() for name, path in files.items()}
     try:
-        length = int(metadata.get("length", 0)) or len(next(iter(lines.values())))
+        length = int(metadata.get("length", 0)) or count_frames(folder, metadata)
         size = (int(metadata.get("width", 0)), int(metadata.get("height", 0)))
     except ValueError as error:
         raise VotError(f"{folder / 'sequence'}: {error}") from error
     starts = {name: first_known(text) for name, text in lines.items()}
     name = metadata.get("name", folder.name)
     return SequenceInfo(name, folder, length, size if all(size) else None, tuple(files), starts)
+
+
+def count_frames(folder: Path, metadata: Mapping[str, str]) -> int:
+    """The frames of a sequence without `length`, as the toolkit counts: to the first missing file.
+
+    Data sets that the toolkit has downloaded need not state their length, and their ground truth
+    may end early. VotError when there is no frame at all.
+    """
+    channels = (metadata.get(f"channels.{name}") for name in ("color", "depth", "ir"))
+    pattern = next(filter(None, channels), "color").replace("\\", "/")
+    path = folder / (pattern if Path(pattern).suffix else f"{pattern}/%08d.jpg")
+    length = 0
+    while path.with_name(path.name % (length + 1)).is_file():
+        length += 1
+    if not length:
+        raise VotError(f"{folder}: `sequence` states no length, and there is no {path} from 1")
+    return length
 
 
 def first_known(lines: Sequence[str]) -> int:
