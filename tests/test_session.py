@@ -148,6 +148,22 @@ def test_the_reference_and_frames_with_new_objects_stay_in_memory():
     assert one.memory_frames == ((11, 9, 3, 0), 10)
 
 
+def test_objects_of_later_groups_cost_a_full_group_no_memory():
+    """Its references are the frames of its own objects; the others enter it as ordinary frames."""
+    frames = video(8)
+    one = session()
+    one.start(frames[0], squares(10), 10)
+    for number in range(1, 8):
+        new = np.zeros((97, 129), np.uint8)
+        new[8 * number : 8 * number + 6, 4:120] = 1
+        added = one.step_and_add(frames[number], new, 1)
+        assert (added.labels[new == 1] == 10 + number).all()
+    held = [group.long_term.frames for group in one._groups]
+    assert held == [(6, 4, 0), (7, 6, 5, 4, 3, 2, 1)]
+    assert [group.short_term.frame for group in one._groups] == [6, 7]
+    assert one.step(frames[0]).confidence.shape == (17,)
+
+
 def test_the_frame_size_may_change():
     one = session()
     one.start(video(1)[0], squares(2), 2)

@@ -141,13 +141,16 @@ class VmosSession:
         """Segment the next frame, in which `count` new objects start.
 
         labels [H, W] numbers the new objects 1..count; where they lie, they win over old ones.
+        The frame is a reference for the groups that take new objects, an ordinary one for others.
         """
         prediction = self.predict(image)
         decided = prediction.decide()
         old, total = self.count, self.count + count
         merged = decided.labels.astype(label_dtype(total))
         merged[labels > 0] = labels[labels > 0].astype(merged.dtype) + old
+        full = self._full_groups()
         self._introduce(prediction.frame, merged, total)
+        self._remember(prediction, merged, full)
         given = _given(merged, total)
         confidence = np.where(given[:old] > 0, decided.confidence, 0)
         return VmosFrame(merged, np.concatenate([confidence, given[old:]]).astype(np.float32))
@@ -172,8 +175,12 @@ class VmosSession:
     @torch.inference_mode()
     def remember(self, prediction: Prediction, labels: np.ndarray) -> None:
         """Put the predicted frame into memory with these labels [H, W] of the frame's size."""
+        self._remember(prediction, labels, len(self._groups))
+
+    def _remember(self, prediction: Prediction, labels: np.ndarray, groups: int) -> None:
+        """`remember`, for the first `groups` groups."""
         model_labels = self._model_labels(labels, prediction.frame.input_size)
-        for group, traces in zip(self._groups, prediction.traces, strict=True):
+        for group, traces in zip(self._groups[:groups], prediction.traces[:groups], strict=True):
             shares = group.shares(model_labels)
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, prediction.frame.features)
@@ -182,21 +189,26 @@ class VmosSession:
             group.long_term.offer(self._number, memory)
 
     def _introduce(self, frame: EncodedFrame, labels: np.ndarray, total: int) -> None:
-        """Give out identities to the objects beyond `count`, and make this frame a reference."""
+        """Give out identities to the objects beyond `count`; this frame is their reference."""
         per_group = self._config.vmos.objects_per_group
+        full = self._full_groups()
         for label in range(self.count + 1, total + 1):
             if not self._groups or len(self._groups[-1].objects) == per_group:
                 self._groups.append(ObjectGroup(self._config.memory))
             self._groups[-1].objects.append(label)
         model_labels = torch.from_numpy(labels_to_model(labels, frame.input_size).astype(np.int32))
         model_labels = model_labels.to(self._device)
-        for group in self._groups:
+        for group in self._groups[full:]:
             shares = group.shares(model_labels)
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, frame.features)
                 memory = self._model.introduce(frame.features, embeddings)
             group.short_term.restart(self._number, memory)
             group.long_term.add_reference(self._number, memory)
+
+    def _full_groups(self) -> int:
+        """How many groups, the first ones, take no more objects."""
+        return self.count // self._config.vmos.objects_per_group
 
     def _encode(self, image: np.ndarray) -> EncodedFrame:
         model_input = to_model_input(image, self._config.frame).to(self._device)
