@@ -133,6 +133,20 @@ def test_the_identity_follows_the_code_and_every_option(tmp_path: Path) -> None:
     assert places.identity(ServeOptions(idle_seconds=1)) == places.identity(ServeOptions())
 
 
+def test_the_identity_follows_the_bundled_weights_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They run where a folder of weights lacks them."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "project" / "weights").mkdir(parents=True)
+    monkeypatch.setattr(places, "PROJECT", tmp_path / "project")
+    options = ServeOptions(weights=tmp_path / "own")
+    before = places.identity(options)
+    assert places.identity(options) == before
+    (tmp_path / "project" / "weights" / "hqtrack-lite.safetensors").write_bytes(b"new")
+    assert places.identity(options) != before
+
+
 def test_options_survive_the_command_line() -> None:
     options = ServeOptions(
         preset="hqtrack-lite",

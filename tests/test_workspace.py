@@ -200,6 +200,25 @@ def test_fingerprint_sees_weights_and_code(tmp_path: Path) -> None:
     assert record.fingerprint(tmp_path)["code"] != first["code"]
 
 
+def test_fingerprint_finds_the_weights_that_the_server_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative $HQTRACK_WEIGHTS begins at the project; bundled weights fill the folder up."""
+    for folder in ("weights", "own"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "weights" / "a.safetensors").write_bytes(b"bundled")
+    first = record.fingerprint(tmp_path)["weights"]
+    monkeypatch.setenv("HQTRACK_WEIGHTS", "own")
+    assert record.fingerprint(tmp_path)["weights"] == first
+    (tmp_path / "own" / "b.pth").write_bytes(b"official")
+    second = record.fingerprint(tmp_path)["weights"]
+    assert second != first
+    monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path / "own"))
+    assert record.fingerprint(tmp_path)["weights"] == second
+    (tmp_path / "weights" / "a.safetensors").write_bytes(b"bundled, again")
+    assert record.fingerprint(tmp_path)["weights"] != second
+
+
 def test_one_evaluation_at_a_time(workspace: Workspace) -> None:
     with (
         (workspace.folder / "logs" / "lock").open("w") as handle,

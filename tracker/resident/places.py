@@ -108,7 +108,8 @@ def identity(options: ServeOptions) -> str:
         options.factory,
         options.device,
         os.environ.get("CUDA_VISIBLE_DEVICES"),
-        weight_files(options.weights or PROJECT / "weights"),
+        # A folder without the bundled weights is filled up from the project's.
+        [weight_files(folder) for folder in (options.weights, PROJECT / "weights") if folder],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

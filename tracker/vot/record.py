@@ -25,8 +25,9 @@ _UNRELATED = {"vot", "training", "bench", "cli"}
 def fingerprint(root: Path = ROOT) -> dict[str, str]:
     """Digests of what decides the tracker's answers: its sources, trackers.ini, and weights.
 
-    The weights are those of $HQTRACK_WEIGHTS, else of `weights/`. A file above 64 MiB counts by
-    size and time of change, so that this stays quick.
+    The weights are those of $HQTRACK_WEIGHTS (a relative path begins at `root`, as for the server)
+    and of `weights/`, which fills up what is not there. A file above 64 MiB counts by size and
+    time of change, so that this stays quick.
     """
     sources = [
         path
@@ -34,19 +35,25 @@ def fingerprint(root: Path = ROOT) -> dict[str, str]:
         if not _UNRELATED & set(path.relative_to(root / "tracker").parts)
     ]
     sources += [path for path in [root / "trackers.ini"] if path.is_file()]
-    folder = Path(os.environ.get("HQTRACK_WEIGHTS") or root / "weights")
-    weights = [
-        path
+    chosen = os.environ.get("HQTRACK_WEIGHTS")
+    folders = [root / Path(chosen).expanduser()] if chosen else []
+    weights = {
+        path.name: path
+        for folder in [root / "weights", *folders]
         for path in sorted(folder.glob("*"))
         if path.suffix in (".pth", ".safetensors") and path.is_file()
-    ]
-    return {"code": _digest(sources, root), "weights": _digest(weights, folder)}
+    }
+    return {
+        "code": _digest({path.relative_to(root).as_posix(): path for path in sources}),
+        "weights": _digest(weights),
+    }
 
 
-def _digest(paths: list[Path], folder: Path) -> str:
+def _digest(paths: dict[str, Path]) -> str:
+    """Over names and contents."""
     total = hashlib.sha256()
-    for path in paths:
-        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+    for name, path in paths.items():
+        total.update(name.encode() + b"\0")
         stat = path.stat()
         if stat.st_size > _HASHED_WHOLE:
             total.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
