@@ -23,7 +23,8 @@ class SequenceInfo:
     """One sequence of a data set.
 
     objects: the ids in the names of the ground truth files, without those that begin with `_`
-    (areas to ignore). length: frames, stated or counted. size: (width, height) in pixels, None when not stated.
+    (areas to ignore). length: frames, stated or counted. size: (width, height) in pixels, None when
+    not stated.
     starts: the frame (from 0) in which each object starts: its first line that is not `0`.
     """
 
