@@ -95,7 +95,7 @@ def test_black_and_white_masks_are_one_object(tmp_path: Path) -> None:
 def test_many_objects_sort_by_number(tmp_path: Path) -> None:
     write_frames(tmp_path, "single", 2)
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
-    labels[0, :20] = np.arange(1, 21)
+    labels[:2, :40] = np.arange(1, 21).repeat(2)
     for number in range(2):
         Image.fromarray(labels).save(tmp_path / f"single/masks/{number:05d}.png")
     convert(tmp_path / "single", tmp_path / "data")
@@ -221,3 +221,22 @@ def test_a_sequence_without_length_is_as_long_as_its_frames(tmp_path: Path) -> N
     (folder / "color" / "00000001.jpg").unlink()
     with pytest.raises(VotError, match=r"states no length.*color/%08d\.jpg"):
         read_dataset(tmp_path / "data")
+
+
+def test_an_object_starts_where_the_toolkit_sees_it(tmp_path: Path) -> None:
+    """A start one pixel wide reaches the tracker as an empty mask and ends the whole sequence."""
+    io = pytest.importorskip("vot.region.io")
+    write_frames(tmp_path / "raw", "pair", 5)
+    for number, width in enumerate((0, 1, 2, 1, 0)):
+        path = tmp_path / "raw" / "pair" / "masks" / f"{number:05d}.png"
+        labels = labels_of("pair", number)
+        labels[30:40, WIDTH - width :] = 7
+        labels[62, 3] = 9
+        Image.fromarray(labels).save(path)
+    convert(tmp_path / "raw", tmp_path / "data")
+    folder = tmp_path / "data" / "pair"
+    (info,) = read_dataset(tmp_path / "data")
+    assert info.objects == ("01", "03", "07") and info.starts["07"] == 2
+    lines = _lines(folder, "07")
+    assert lines == ["0", "0", "m94,30,2,10,0,20", "m95,30,1,10,0,10", "m0,0,0,0,0"]
+    assert [io.parse_region(line).is_empty() for line in lines[2:]] == [False, True, True]

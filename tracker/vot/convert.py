@@ -8,7 +8,8 @@ Layouts of SRC:
 A mask is a PNG whose values are ids of objects (palette or grey): 0 is background, 255 is void and
 counts as background, unless a sequence has no other value: then it is its one object (DAVIS-2016).
 A mask belongs to the frame of the same number or name. A frame without a mask
-file is unknown ground truth; an object that has been seen and is not in a mask is absent.
+file is unknown ground truth; an object that has been seen and is not in a mask is absent. An object
+starts where it is two pixels wide and high: the toolkit takes a thinner mask for an empty one.
 
 Frames become `%08d.jpg`, or `%08d.png` where they are no JPEGs: the toolkit takes no other names,
 and tells the kind of a picture by its content.
@@ -164,11 +165,12 @@ def groundtruth(frames: Sequence[Path], masks: Path, size: tuple[int, int]) -> d
         if labels is not None:
             _check_size(path, labels, frame, size)
             for label in np.unique(labels[labels > 0]).tolist():
-                lines.setdefault(label, [UNKNOWN_LINE] * index)
+                if label not in lines and _can_start(labels == label):
+                    lines[label] = [UNKNOWN_LINE] * index
         for label, text in lines.items():
             text.append(_line(labels, label))
     if not lines:
-        raise VotError(f"the masks in {masks} hold no object (all are 0)")
+        raise VotError(f"the masks in {masks} hold no object of two by two pixels")
     only = lines.pop(VOID, None)
     if not lines:
         lines = {1: only}
@@ -182,6 +184,10 @@ def _check_size(path: Path, labels: np.ndarray, frame: Path, size: tuple[int, in
             f"{path} is {labels.shape[1]} x {labels.shape[0]}, {frame.name} is "
             f"{size[0]} x {size[1]}: masks must have the size of the frames"
         )
+
+
+def _can_start(mask: np.ndarray) -> bool:
+    return mask.any(axis=0).sum() > 1 and mask.any(axis=1).sum() > 1
 
 
 def _line(labels: np.ndarray | None, label: int) -> str:
