@@ -120,6 +120,26 @@ def test_two_workspaces_share_one_load_and_equal_a_server_in_the_process(here: S
         assert results(workspace) == expected
 
 
+def test_a_damaged_frame_costs_its_sequence_and_no_more(here: Station) -> None:
+    """`python -m tracker evaluate --persist`: the server goes on with the next sequence."""
+    workspace = write_workspace(here, "damaged")
+    frame = workspace / "sequences" / "first" / "color" / "00000004.png"
+    frame.write_bytes(frame.read_bytes()[:-20])
+    done = subprocess.run(
+        [sys.executable, "-m", "tracker", "evaluate", "--persist", "--workspace", str(workspace)],
+        cwd=PROJECT, env=here.environment, capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "HQTrack: 2 of 6 trajectories are missing or unsound" in done.stderr
+    assert f"frame {frame} is a cut or damaged PNG" in done.stderr
+    assert {name.split("/")[2] for name in results(workspace) if name.endswith(".bin")} == {
+        "second", "third",
+    }  # fmt: skip
+    assert here.loads == 1
+    [state] = here.states()
+    assert state["sessions"] == len(SEQUENCES)
+
+
 def test_the_reason_of_a_failed_start_reaches_the_terminal(here: Station) -> None:
     workspace = write_workspace(here, "broken", env_STATIC_FAULT="raise")
     processes = [

@@ -55,8 +55,13 @@ def _convert(workspace: Workspace, source: Path) -> None:
         )
 
 
-def evaluate(workspace: Workspace, tracker: str, force: bool = False) -> None:
-    """Run `vot evaluate` and check what it left; VotError says what is missing, and why."""
+def evaluate(
+    workspace: Workspace, tracker: str, force: bool = False, persist: bool = False
+) -> None:
+    """Run `vot evaluate` and check what it left; VotError says what is missing, and why.
+
+    force: throw old results away. persist: after an error go on with the next sequence.
+    """
     with toolkit.exclusive(workspace):
         if force:
             shutil.rmtree(workspace.results(tracker), ignore_errors=True)
@@ -67,7 +72,8 @@ def evaluate(workspace: Workspace, tracker: str, force: bool = False) -> None:
                 _log.warning("%s; FORCE=1 runs all again", reason)
         toolkit.clear_cache(workspace)
         started = time.time() - 1
-        run = toolkit.run_toolkit(workspace, "evaluate", tracker)
+        options = ["--persist"] if persist else []
+        run = toolkit.run_toolkit(workspace, "evaluate", *options, tracker)
         if not is_dataset(workspace.sequences):
             raise VotError(
                 f"the toolkit made no data set:\n{run.tail()}\nwhole output: {run.log}\n"
@@ -121,11 +127,14 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tracker evaluate", description=__doc__)
     add_arguments(parser)
     parser.add_argument("--force", action="store_true", help="throw old results away, run again")
+    parser.add_argument(
+        "--persist", action="store_true", help="after an error go on with the next sequence"
+    )
     args = parser.parse_args(argv)
     try:
         workspace = workspace_of(args)
         prepare_data(workspace, args.sequences)
-        evaluate(workspace, args.tracker, args.force)
+        evaluate(workspace, args.tracker, args.force, args.persist)
         scores.show(workspace, args.tracker)
     except (VotError, OSError) as error:
         print(f"\nevaluate failed: {error}", file=sys.stderr)
