@@ -90,6 +90,25 @@ def test_bad_settings_are_errors(tmp_path: Path, loaded: list[tuple]) -> None:
     assert not loaded
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("memory__capacity", 0),
+        ("memory__short_term_lag", 0),
+        ("memory__interval", "often"),
+        ("frame__min_short_edge", 480.5),
+        ("frame__stride", None),
+        ("refiner__gate_iou", "half"),
+        ("refiner__gate_iou", 1.5),
+    ],
+)
+def test_values_that_make_no_sense_are_named(
+    tmp_path: Path, loaded: list[tuple], key: str, value: object
+) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is {value!r}"):
+        HQTracker.from_preset("hqtrack-lite", tmp_path, "cpu", **{key: value})
+
+
 def test_the_weights_folder_is_given_or_named_or_the_checkouts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,18 @@ class ConfigError(ValueError):
     """A preset, key or value that does not exist or makes no sense."""
 
 
+def _check_whole(section: str, record: Any) -> None:
+    """Raise ConfigError unless every setting is a whole number from 1, or None where allowed."""
+    for setting in dataclasses.fields(record):
+        value = getattr(record, setting.name)
+        if value is None and "None" in str(setting.type):
+            continue
+        if type(value) is not int or value < 1:
+            raise ConfigError(
+                f"{section}__{setting.name} is {value!r}; it must be a whole number from 1"
+            )
+
+
 @dataclass(frozen=True)
 class FrameConfig:
     """How a frame is brought to the size of the model (paper, section 2 of the public code).
@@ -26,6 +38,9 @@ class FrameConfig:
     min_short_edge: int | None = 480
     max_long_edge: int | None = 1040
     stride: int = 16
+
+    def __post_init__(self) -> None:
+        _check_whole("frame", self)
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,9 @@ class MemoryConfig:
     capacity: int = 6
     interval: int = 50
     short_term_lag: int = 4
+
+    def __post_init__(self) -> None:
+        _check_whole("memory", self)
 
 
 @dataclass(frozen=True)
@@ -122,7 +140,7 @@ def preset(name: str, **overrides: Any) -> TrackerConfig:
     """The preset `name`, with single settings replaced.
 
     A key is `section__setting`, for instance `memory__interval=25` or `refiner__gate_iou=0.6`.
-    Raises ConfigError for an unknown preset or key.
+    Raises ConfigError for an unknown preset or key, and for a value that makes no sense.
     """
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}")

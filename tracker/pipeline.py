@@ -108,10 +108,9 @@ class HQTracker:
         config: TrackerConfig,
         weights_note: str,
     ) -> None:
-        if not 0 <= config.refiner.gate_iou <= 1:
-            raise ConfigError(
-                f"refiner__gate_iou is {config.refiner.gate_iou}, it goes from 0 to 1"
-            )
+        gate_iou = config.refiner.gate_iou
+        if not isinstance(gate_iou, int | float) or not 0 <= gate_iou <= 1:
+            raise ConfigError(f"refiner__gate_iou is {gate_iou!r}, it goes from 0 to 1")
         self.config = config
         self.weights_note = weights_note
         self._new_session = new_session

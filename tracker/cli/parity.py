@@ -147,15 +147,15 @@ def _same_memory(
 
 
 def _config(settings: dict) -> TrackerConfig:
-    long_edge = settings["max_long_edge"]
+    short_edge, long_edge = settings["min_short_edge"], settings["max_long_edge"]
     frame = FrameConfig(
-        min_short_edge=settings["min_short_edge"],
+        min_short_edge=None if short_edge is None else int(short_edge),
         max_long_edge=None if long_edge is None else int(long_edge),
-        stride=settings["stride"],
+        stride=int(settings["stride"]),
     )
     memory = MemoryConfig(
-        capacity=settings["max_long_term_memories"],
-        interval=settings["long_term_mem_gap"],
-        short_term_lag=settings["short_term_mem_skip"],
+        capacity=int(settings["max_long_term_memories"]),
+        interval=int(settings["long_term_mem_gap"]),
+        short_term_lag=int(settings["short_term_mem_skip"]),
     )
     return dataclasses.replace(PRESETS["hqtrack"], frame=frame, memory=memory)
