@@ -125,11 +125,15 @@ class Station:
         return len(self.loads_file.read_text().split()) if self.loads_file.exists() else 0
 
     def spawn(
-        self, *arguments: str, module: str = "tracker.attach", **env: str
+        self,
+        *arguments: str,
+        module: str = "tracker.attach",
+        factory: tuple[str, ...] = FACTORY,
+        **env: str,
     ) -> subprocess.Popen[bytes]:
         """A tracker process on pipes, started as the toolkit does."""
         return subprocess.Popen(
-            [sys.executable, "-m", *module.split(), *FACTORY, *arguments],
+            [sys.executable, "-m", *module.split(), *factory, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
