@@ -200,8 +200,11 @@ def test_confidence_is_the_mean_probability_over_the_object():
 
 @pytest.mark.parametrize("count", [255, 256])
 def test_labels_widen_with_the_number_of_objects(count):
-    labels = np.zeros((97, 129), np.uint16)
-    labels[::5, ::5].flat[:count] = np.arange(1, count + 1)
+    labels = np.zeros((49, 65), np.uint16)
+    labels[::3, ::3].flat[:count] = np.arange(1, count + 1)
+    assert labels.max() == count
     one = session()
-    one.start(video(1)[0], labels, count)
-    assert one.step(video(2)[1]).labels.dtype == (np.uint8 if count == 255 else np.uint16)
+    one.start(video(1, 49, 65)[0], labels, count)
+    found = one.step(video(2, 49, 65)[1])
+    assert found.labels.dtype == (np.uint8 if count == 255 else np.uint16)
+    assert found.confidence.shape == (count,)
