@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, write_frames
+from tracker.frames import read_image
 from tracker.vot import convert as module
 from tracker.vot.convert import convert, find_sources
 from tracker.vot.dataset import read_dataset
@@ -240,3 +241,17 @@ def test_an_object_starts_where_the_toolkit_sees_it(tmp_path: Path) -> None:
     lines = _lines(folder, "07")
     assert lines == ["0", "0", "m94,30,2,10,0,20", "m95,30,1,10,0,10", "m0,0,0,0,0"]
     assert [io.parse_region(line).is_empty() for line in lines[2:]] == [False, True, True]
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_the_orientation_tag_of_frames_counts(tmp_path: Path, orientation: int) -> None:
+    write_frames(tmp_path / "raw", "pair", 2)
+    for path in (tmp_path / "raw" / "pair" / "frames").iterdir():
+        stored = Image.new("RGB", (HEIGHT, WIDTH) if orientation == 6 else (WIDTH, HEIGHT))
+        exif = stored.getexif()
+        exif[0x0112] = orientation
+        stored.save(path, exif=exif)
+    convert(tmp_path / "raw", tmp_path / "data")
+    (info,) = read_dataset(tmp_path / "data")
+    assert info.size == (WIDTH, HEIGHT)
+    assert read_image(info.folder / "color" / "00000001.jpg").shape == (HEIGHT, WIDTH, 3)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tracker.vot.dataset import first_known, is_dataset, object_ids, write_list, write_sequence
 from tracker.vot.errors import VotError
@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 VOID = 255
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+# Values of the orientation tag that exchange width and height.
+_TURNED = (5, 6, 7, 8)
 _FRAME_FOLDERS = ("frames", "color", "images")
 _MASK_FOLDERS = ("masks", "annotations")
 
@@ -142,9 +144,11 @@ def read_indexed(path: Path) -> np.ndarray:
 
 
 def _frame_size(path: Path) -> tuple[int, int]:
+    """(width, height) as the toolkit and the tracker read the file: its orientation tag counts."""
     try:
         with Image.open(path) as image:
-            return image.size
+            lying = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+            return image.size[::-1] if lying else image.size
     except OSError as error:
         raise VotError(f"{path} cannot be read as a picture: {error}") from error
 
