@@ -102,6 +102,19 @@ def test_large_frames(number):
     np.testing.assert_array_equal(labels, case["labels_model"])
 
 
+def test_fault_a_tiny_object_does_not_vanish_at_the_networks_size():
+    labels = np.zeros((200, 400), np.uint8)
+    labels[20:120, 30:130] = 1
+    labels[7, 351] = 2
+    labels[199, 399] = 3
+    got = labels_to_model(labels, (49, 97))
+    assert np.unique(got).tolist() == [0, 1, 2, 3]
+    assert np.argwhere(got == 2).tolist() == [[1, 85]]
+    assert np.argwhere(got == 3).tolist() == [[48, 96]]
+    without = np.where(labels == 1, labels, 0)
+    np.testing.assert_array_equal(np.where(got == 1, got, 0), labels_to_model(without, (49, 97)))
+
+
 def test_command_reports_every_frame_and_fails_past_the_limits(one_model, tmp_path, capsys):
     case = dict(recording("three-objects"))
     short = {k: v[:3] if k in ("frames", "labels") else v for k, v in case.items()}

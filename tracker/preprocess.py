@@ -53,7 +53,19 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def labels_to_model(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Label map [H, W] at the network's input size (h, w), by nearest neighbour."""
+    """Label map [H, W] at the network's input size (h, w), by nearest neighbour.
+
+    An object too small to be hit keeps one pixel, where its middle one lies. (The public code
+    loses it.)
+    """
     if labels.shape == size:
         return labels
-    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    resized = cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    areas = np.bincount(labels.ravel())
+    hit = np.bincount(resized.ravel(), minlength=len(areas)) > 0
+    for lost in np.flatnonzero((areas > 0) & ~hit):
+        rows, columns = np.nonzero(labels == lost)
+        middle = len(rows) // 2
+        row = rows[middle] * size[0] // labels.shape[0]
+        resized[row, columns[middle] * size[1] // labels.shape[1]] = lost
+    return resized
