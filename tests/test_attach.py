@@ -51,8 +51,10 @@ def test_the_attach_imports_nothing_heavy_and_starts_fast() -> None:
 
 def test_sessions_share_one_load_and_leave_nothing_open(here: Station) -> None:
     assert run_one(here.session()) == 0
+    wait_until(lambda: here.states()[0]["sessions"] == 1)
     [before] = here.states()
     descriptors = Path(f"/proc/{before['pid']}/fd")
+    # the connection of this last question may still be among them
     opened = len(list(descriptors.iterdir())) if descriptors.exists() else None
     for number in range(50):
         session = here.session()
@@ -66,7 +68,7 @@ def test_sessions_share_one_load_and_leave_nothing_open(here: Station) -> None:
     assert after["pid"] == before["pid"]
     assert here.loads == 1
     if opened is not None:
-        assert len(list(descriptors.iterdir())) == opened
+        wait_until(lambda: len(list(descriptors.iterdir())) <= opened)
 
 
 def test_two_clients_take_turns(here: Station) -> None:
