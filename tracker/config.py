@@ -131,7 +131,10 @@ LITE_VMOS = VmosConfig(
 PRESETS: Mapping[str, TrackerConfig] = {
     "hqtrack": TrackerConfig(name="hqtrack", refiner=RefinerConfig(model="vit_h")),
     "hqtrack-lite": TrackerConfig(
-        name="hqtrack-lite", vmos=LITE_VMOS, compute=ComputeConfig(precision="auto")
+        name="hqtrack-lite",
+        vmos=LITE_VMOS,
+        memory=MemoryConfig(short_term_lag=1),
+        compute=ComputeConfig(precision="auto"),
     ),
 }
 
