@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,9 +16,11 @@ from tests.training_toys import NETWORK, SIZE, TRACKER, ToyClips, toy_model, toy
 from tracker.config import MemoryConfig, preset
 from tracker.labels import iou
 from tracker.preprocess import normalise
+from tracker.training.batches import load_batches
 from tracker.training.clips import collate
 from tracker.training.initial import initialise
 from tracker.training.losses import segmentation_loss
+from tracker.training.parallel import Team
 from tracker.training.report import Report, Stretch
 from tracker.training.rollout import ClipBatch, RolloutPlan, _in_clip_order, rollout
 from tracker.training.run import Run
@@ -112,6 +115,20 @@ def test_a_run_taken_up_equals_one_that_never_stopped(tmp_path: Path) -> None:
     assert not states_equal(whole, first)
     train(second, ToyClips(), workers=0)  # nothing is left to do
     assert second.step == 6
+
+
+@pytest.mark.timeout(60)
+def test_workers_start_from_a_process_that_has_used_opencvs_threads(tmp_path: Path) -> None:
+    """Forked workers once hung for ever in ending their parent's threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (3000, 3000), interpolation=cv2.INTER_CUBIC)
+        batches = load_batches(ToyClips(), 2, range(2), Team(), workers=1, pinned=False)
+        assert [frames.shape[0] for frames, _, _ in batches] == [2, 2]
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_a_run_stops_when_asked_and_validates_when_due(tmp_path: Path) -> None:

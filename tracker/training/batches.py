@@ -10,13 +10,14 @@ import signal
 from collections.abc import Iterator
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tracker.preprocess import normalise
-from tracker.training.clips import Clip, collate, worker_init
+from tracker.training.clips import Clip, collate
 from tracker.training.parallel import Team
 from tracker.training.recipe import Recipe, RolloutConfig
 from tracker.training.rollout import ClipBatch, RolloutPlan
@@ -46,7 +47,7 @@ def load_batches(
 ) -> Iterator[Clips]:
     """This process's share of the batches of these steps, made by `workers` processes (or here).
 
-    `pinned`: in memory from which a GPU copies at once.
+    `pinned`: in memory from which a GPU copies at once. Workers make clips on one thread each.
     """
     loader = DataLoader(
         source,
@@ -57,7 +58,14 @@ def load_batches(
         prefetch_factor=PREFETCH if workers else None,
         pin_memory=pinned,
     )
-    return iter(loader)
+    # The workers are forked here. A forked process hangs where it ends or uses its parent's OpenCV
+    # threads, so the parent ends them first.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        return iter(loader)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def prepare(
@@ -100,9 +108,8 @@ def draw_identities(
     return torch.tensor(np.array(rows))
 
 
-def _start_worker(number: int) -> None:
+def _start_worker(_: int) -> None:
     """One thread; Ctrl-C is the main process's business, and its handlers are not inherited."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
-    worker_init(number)

@@ -122,8 +122,3 @@ def collate(clips: Sequence[Clip]) -> tuple[torch.Tensor, torch.Tensor, torch.Te
     frames = torch.from_numpy(np.stack([c.frames for c in clips])).permute(0, 1, 4, 2, 3)
     labels = torch.from_numpy(np.stack([c.labels for c in clips]))
     return frames, labels, torch.tensor([c.count for c in clips])
-
-
-def worker_init(_: int) -> None:
-    """For DataLoader workers: OpenCV stays on one thread."""
-    cv2.setNumThreads(1)
