@@ -31,14 +31,19 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_two_moving_objects_are_followed_under_their_own_numbers(tracker):
+    """Flat discs are unlike the photographs of the training: 0.73 is the least that was measured.
+
+    Masks that stayed where they began would reach 0.35 in the end.
+    """
     image, masks = scene(0)
     tracker.initialize(image, masks)
     for shift in range(4, 25, 4):
         image, masks = scene(shift)
         result = tracker.track(image)
-        assert [overlap(a, b) > 0.85 for a, b in zip(result.masks, masks, strict=True)] == [
-            True
-        ] * 2
+        own = [overlap(a, b) for a, b in zip(result.masks, masks, strict=True)]
+        exchanged = [overlap(a, b) for a, b in zip(result.masks, masks[::-1], strict=True)]
+        assert min(own) > 0.65
+        assert max(exchanged) < 0.02
     assert result.present.all() and (result.confidence > 0.5).all()
 
 
