@@ -66,7 +66,9 @@ class Still:
 
 def session_bytes(choice: random.Random, image: Path) -> bytes:
     """What one client writes: sound requests, then something odd, then sound ones again."""
-    sound = b"".join(_sound(choice, image, first) for first in (True, *[False] * choice.randint(0, 9)))
+    sound = b"".join(
+        _sound(choice, image, first) for first in (True, *[False] * choice.randint(0, 9))
+    )
     tail = b"".join(_odd(choice, image) for _ in range(choice.randint(1, 4)))
     rest = _sound(choice, image, True) + b"@@TRAX:quit \n"
     return sound + tail + rest[: choice.choice([0, len(rest), choice.randrange(len(rest))])]
@@ -102,7 +104,9 @@ def _mutated(choice: random.Random, data: bytearray) -> bytes:
         elif act == 1:
             del data[place : place + choice.randint(1, 9)]
         else:
-            data[place:place] = choice.choice([b'"', b",", b"\\", b":", b"0", b"-", b"@", b"=", b"\n"])
+            data[place:place] = choice.choice(
+                [b'"', b",", b"\\", b":", b"0", b"-", b"@", b"=", b"\n"]
+            )
     return bytes(data)
 
 
@@ -161,7 +165,7 @@ def main(seed: int, messages: int) -> None:
             faulthandler.dump_traceback_later(SESSION_SECONDS, exit=True)
             reasons[str(run_one(session_bytes(random.Random(seed), image)))[:70]] += 1
             faulthandler.cancel_dump_traceback_later()
-    open_fds = len(os.listdir("/dev/fd"))
+    open_fds = len(list(Path("/dev/fd").iterdir()))
     said = {"messages": lines[0], "sessions": reasons.total(), "descriptors": open_fds}
     print(json.dumps(said | {"reasons": reasons, "threads": threading.active_count()}))
 

@@ -117,7 +117,9 @@ def test_a_client_that_closes_after_a_good_request_is_answered(here: Station) ->
 
 
 def test_text_between_messages_is_passed_over(here: Station) -> None:
-    status, text = sent(here, b"hello\n\n" + OBJECT + b"a note\n" + frame_line(here) + b"@@TRAX:quit \n")
+    status, text = sent(
+        here, b"hello\n\n" + OBJECT + b"a note\n" + frame_line(here) + b"@@TRAX:quit \n"
+    )
     assert status == 0
     assert text.count("@@TRAX:state") == 1
 
@@ -230,18 +232,24 @@ def test_a_client_that_waits_in_the_middle_of_a_line_can_be_ended() -> None:
 
 def test_lines_without_an_end_are_not_collected_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker.resident.requests.LONGEST_LINE", 1000)
-    with open("/dev/zero", "rb") as endless, Requests(endless.fileno()) as requests:  # noqa: PTH123
-        with pytest.raises(SessionError, match="a line of more than 1000 bytes"):
-            requests.admit()
+    with (
+        Path("/dev/zero").open("rb") as endless,
+        Requests(endless.fileno()) as requests,
+        pytest.raises(SessionError, match="a line of more than 1000 bytes"),
+    ):
+        requests.admit()
 
 
 def test_too_many_objects_in_one_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tracker.resident.requests.MOST_OBJECTS", 3)
     path = tmp_path / "requests"
     path.write_bytes(OBJECT * 4)
-    with path.open("rb") as file, Requests(file.fileno()) as requests:
-        with pytest.raises(SessionError, match="a request with 4 objects"):
-            requests.admit()
+    with (
+        path.open("rb") as file,
+        Requests(file.fileno()) as requests,
+        pytest.raises(SessionError, match="a request with 4 objects"),
+    ):
+        requests.admit()
 
 
 def test_a_killed_client_in_the_middle_of_a_request_frees_the_server(here: Station) -> None:

@@ -1,4 +1,4 @@
-"""A thousand sessions of one resident server: its memory, descriptors and threads stay as they are."""
+"""A thousand sessions of one server: its memory, descriptors and threads stay as they are."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def resident_kib(pid: int) -> int:
 
 
 def descriptors(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def threads(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/task"))
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 def round_of(here: Station, requests: bytes) -> bytes:
@@ -82,7 +82,7 @@ def test_a_thousand_rounds_leave_memory_and_descriptors_flat() -> None:
         session = here.session()
         session.initialize(square(3, 4))
         assert session.quit() == 0
-        assert grown(here, 1000, SETTLED, frames=2) < 1024
+        assert grown(here, 1000, SETTLED, frames=2) < 2048
         assert here.states()[0]["sessions"] == 1002
 
 
