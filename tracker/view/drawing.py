@@ -1,0 +1,138 @@
+"""Objects and errors drawn into a frame, at the size the picture is shown in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from tracker.cli.media import palette
+from tracker.view.footage import is_empty, raster
+from tracker.view.text import Colour, draw_tags, tag_size
+from tracker.vot.regions import Region, Special
+
+EXTRA: Colour = (255, 90, 30)
+"""Pixels reported that are not the object's (false positives)."""
+MISSED: Colour = (40, 130, 255)
+"""Pixels of the object that were not reported (false negatives)."""
+
+_TINT = 0.4
+_ERROR_TINT = 0.75
+_COLOURS = palette()
+
+
+def colour_of(index: int) -> Colour:
+    """The colour of object `index`, from 0: that of the project's indexed masks."""
+    return tuple(int(value) for value in _COLOURS[index % 255 + 1])
+
+
+def fit(image: np.ndarray, width: int) -> np.ndarray:
+    """The image scaled to a width, the height in proportion and even."""
+    height = max(2, 2 * round(image.shape[0] * width / image.shape[1] / 2))
+    kind = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
+    return cv2.resize(image, (width, height), interpolation=kind)
+
+
+def fit_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """[h, w] bool: a mask [H, W] at another size; a pixel belongs to it if half of it does."""
+    kind = cv2.INTER_AREA if shape[0] < mask.shape[0] else cv2.INTER_LINEAR
+    scaled = cv2.resize(mask.astype(np.float32), shape[::-1], interpolation=kind)
+    return scaled >= 0.5
+
+
+def draw_regions(
+    image: np.ndarray, regions: Sequence[Region], shape: tuple[int, int], tags: Sequence[str]
+) -> np.ndarray:
+    """The image [h, w, 3] with every region tinted, outlined and tagged in its object's colour.
+
+    shape: (H, W), the frame that the regions are in; the image is that frame at any scale.
+    """
+    drawn, placed = image.copy(), []
+    taken: list[tuple[int, int, int, int]] = []
+    for index, (region, tag) in enumerate(zip(regions, tags, strict=True)):
+        if is_empty(region):
+            continue
+        mask = fit_mask(raster(region, shape), image.shape[:2])
+        if not mask.any():
+            continue
+        colour = colour_of(index)
+        _tint(drawn, mask, colour, _TINT)
+        _outline(drawn, mask, colour)
+        left, top = _tag_place(mask, tag, taken)
+        placed.append((left, top, tag, colour))
+    return draw_tags(drawn, placed)
+
+
+def draw_errors(
+    image: np.ndarray, answer: Region, truth: Region, ignored: Region, shape: tuple[int, int]
+) -> np.ndarray:
+    """The image in dim grey, pixels too many in `EXTRA`, missed ones in `MISSED`.
+
+    The truth is outlined in white. What is to be ignored is no error.
+    """
+    size = image.shape[:2]
+    ours, theirs = raster(answer, shape), raster(truth, shape)
+    counted = ~raster(ignored, shape) if not isinstance(ignored, Special) else True
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    drawn = (grey.astype(np.float32) * 0.6 + 20).astype(np.uint8)
+    _tint(drawn, fit_mask(ours & ~theirs & counted, size), EXTRA, _ERROR_TINT)
+    _tint(drawn, fit_mask(theirs & ~ours & counted, size), MISSED, _ERROR_TINT)
+    edge = _edge(fit_mask(theirs, size), 1)
+    drawn[edge] = 255
+    return drawn
+
+
+def _tint(image: np.ndarray, mask: np.ndarray, colour: Colour, share: float) -> None:
+    """In place."""
+    mixed = image[mask] * (1 - share) + np.array(colour) * share
+    image[mask] = np.round(mixed).astype(np.uint8)
+
+
+def _outline(image: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
+    """In place: two pixels of the colour inside the mask's edge, one of white outside it."""
+    image[_edge(mask, 2)] = colour
+    grown = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    image[grown & ~mask] = 255
+
+
+def _edge(mask: np.ndarray, width: int) -> np.ndarray:
+    """[h, w] bool: the pixels of a mask within `width` of its edge."""
+    side = 2 * width + 1
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
+    return mask & ~inner
+
+
+def _tag_place(
+    mask: np.ndarray, tag: str, taken: list[tuple[int, int, int, int]]
+) -> tuple[int, int]:
+    """Where a tag goes, above the largest part of the mask or in the next free place; noted."""
+    width, height = tag_size(tag)
+    x, y, across = _largest_part(mask)
+    left = min(max(x + (across - width) // 2, 0), max(mask.shape[1] - width, 0))
+    lowest = max(mask.shape[0] - height, 0)
+    first = min(max(y - height - 3, 0), lowest)
+    for top in [*range(first, lowest + 1, height), *range(first, -1, -height)]:
+        if not any(_meet((left, top, width, height), other) for other in taken):
+            break
+    else:
+        top = first
+    taken.append((left, top, width, height))
+    return left, top
+
+
+def _largest_part(mask: np.ndarray) -> tuple[int, int, int]:
+    """Left, top and width of the largest connected part of a mask that is not empty."""
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    largest = statistics[1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))]
+    return (
+        int(largest[cv2.CC_STAT_LEFT]),
+        int(largest[cv2.CC_STAT_TOP]),
+        int(largest[cv2.CC_STAT_WIDTH]),
+    )
+
+
+def _meet(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    apart_x = a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0]
+    apart_y = a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
+    return not (apart_x or apart_y)
