@@ -25,6 +25,7 @@ LAYERS = {
     "vmos": 3,
     "refiner": 3,
     "pipeline": 4,
+    "media": 5,
     "training": 5,
     "resident": 5,
     "serve": 6,
