@@ -33,6 +33,7 @@ LAYERS = {
     "bench": 7,
     "vot": 7,
     "cli": 8,
+    "view": 8,
     "__main__": 9,
 }
 FORBIDDEN = {"training": ("tracker.vmos.session", "tracker.serve", "tracker.pipeline")}

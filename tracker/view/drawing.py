@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from tracker.cli.media import palette
+from tracker.media.masks import palette
 from tracker.view.footage import is_empty, raster
 from tracker.view.text import Colour, draw_tags, tag_size
 from tracker.vot.regions import Region, Special

@@ -12,6 +12,10 @@ import numpy as np
 from tracker.vot.regions import MaskRegion, Region, Shape, Special
 
 
+class ViewError(RuntimeError):
+    """Results that cannot be shown; the text names them and what to do."""
+
+
 @dataclass(frozen=True)
 class FrameRegions:
     """One frame: a region per object, in the order of the objects, and the area to ignore.

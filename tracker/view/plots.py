@@ -110,7 +110,7 @@ def _draw_absence(axes: Axes, one: ObjectSeries, index: int, row: int) -> None:
         )
     if row == 0:
         axes.text(
-            1.0, -0.24, "bands: object absent (filled: but reported)",
+            1.0, -0.21, "bands: object absent (filled: but reported)",
             transform=axes.transAxes, ha="right", fontsize=8, color="#555555",
         )  # fmt: skip
 
