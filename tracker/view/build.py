@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from tracker.view.footage import Footage
-from tracker.view.panels import Painter
+from tracker.view.panels import GAP, Painter
 from tracker.view.plots import plot_areas, plot_overlaps
 from tracker.view.series import Kind, Moment, ObjectSeries, mean_of, measure, worst
 from tracker.view.sheets import even_frames, sheet
@@ -114,7 +114,7 @@ def _draw(view: SequenceView, footage: Footage, out: Path, progress: Progress) -
             from tracker.media.video import VideoWriter
 
             writer = stack.enter_context(VideoWriter(out / view.video, view.fps))
-            timeline = Timeline(view.series, 2 * VIDEO_WIDTH)
+            timeline = Timeline(view.series, 2 * VIDEO_WIDTH + GAP)
         for number, image in zip(progress(wanted), footage.images(wanted), strict=True):
             if number in on_sheet:
                 cells.append(small.pair(number, image))

@@ -10,7 +10,7 @@ import numpy as np
 from tracker.media.masks import palette
 from tracker.view.footage import is_empty, raster
 from tracker.view.text import Colour, draw_tags, tag_size
-from tracker.vot.regions import Region, Special
+from tracker.vot.regions import Region
 
 EXTRA: Colour = (255, 90, 30)
 """Pixels reported that are not the object's (false positives)."""
@@ -30,8 +30,13 @@ def colour_of(index: int) -> Colour:
 def fit(image: np.ndarray, width: int) -> np.ndarray:
     """The image scaled to a width, the height in proportion and even."""
     height = max(2, 2 * round(image.shape[0] * width / image.shape[1] / 2))
-    kind = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-    return cv2.resize(image, (width, height), interpolation=kind)
+    return resize(image, (height, width))
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image at the size (h, w)."""
+    kind = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, size[::-1], interpolation=kind)
 
 
 def fit_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -65,22 +70,42 @@ def draw_regions(
 
 
 def draw_errors(
-    image: np.ndarray, answer: Region, truth: Region, ignored: Region, shape: tuple[int, int]
+    image: np.ndarray, answer: Region, truth: Region, ignored: Region, size: tuple[int, int]
 ) -> np.ndarray:
-    """The image in dim grey, pixels too many in `EXTRA`, missed ones in `MISSED`.
+    """The part of the frame [H, W, 3] around an object with its errors, at the size (h, w).
 
-    The truth is outlined in white. What is to be ignored is no error.
+    In dim grey; pixels too many in `EXTRA`, missed ones in `MISSED`, what is to be ignored in
+    neither. The truth is outlined in white.
     """
-    size = image.shape[:2]
+    shape = image.shape[:2]
     ours, theirs = raster(answer, shape), raster(truth, shape)
-    counted = ~raster(ignored, shape) if not isinstance(ignored, Special) else True
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    drawn = (grey.astype(np.float32) * 0.6 + 20).astype(np.uint8)
-    _tint(drawn, fit_mask(ours & ~theirs & counted, size), EXTRA, _ERROR_TINT)
-    _tint(drawn, fit_mask(theirs & ~ours & counted, size), MISSED, _ERROR_TINT)
-    edge = _edge(fit_mask(theirs, size), 1)
-    drawn[edge] = 255
+    window = around(ours | theirs)
+    counted = ~raster(ignored, shape)
+    grey = cv2.cvtColor(resize(image[window], size), cv2.COLOR_RGB2GRAY)
+    drawn = np.repeat((0.6 * grey + 20).astype(np.uint8)[..., None], 3, axis=2)
+    for mask, colour in ((ours & ~theirs, EXTRA), (theirs & ~ours, MISSED)):
+        _tint(drawn, fit_mask((mask & counted)[window], size), colour, _ERROR_TINT)
+    drawn[_edge(fit_mask(theirs[window], size), 1)] = 255
     return drawn
+
+
+def around(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of a window of the frame's proportions, twice the size of the box of a mask.
+
+    It lies in the frame, and is at least a quarter of it wide; for an empty mask it is all of it.
+    """
+    height, width = mask.shape
+    if not mask.any():
+        return slice(0, height), slice(0, width)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    spans = ((rows[0], rows[-1] + 1, height), (columns[0], columns[-1] + 1, width))
+    share = min(max(0.25, *(2 * (last - first) / full for first, last, full in spans)), 1.0)
+    window = []
+    for first, last, full in spans:
+        length = max(1, round(share * full))
+        start = min(max(round((first + last - length) / 2), 0), full - length)
+        window.append(slice(start, start + length))
+    return window[0], window[1]
 
 
 def _tint(image: np.ndarray, mask: np.ndarray, colour: Colour, share: float) -> None:

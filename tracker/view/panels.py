@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tracker.view.drawing import EXTRA, MISSED, colour_of, draw_errors, draw_regions, fit
+from tracker.view.drawing import EXTRA, MISSED, colour_of, draw_errors, draw_regions, fit, resize
 from tracker.view.footage import Footage, FrameRegions
 from tracker.view.series import Kind, Moment, ObjectSeries
 from tracker.view.text import BAD, BAR, DIM, GOOD, PLAIN, Colour, Word, caption
@@ -40,15 +40,13 @@ class Painter:
         return self._result(number, self._footage.regions(number), image)
 
     def errors(self, moment: Moment, image: np.ndarray) -> np.ndarray:
-        """[h, 3 width + 2 gaps, 3] uint8 RGB: truth, result, and the errors of an object."""
+        """[h, 3 width + 2 gaps, 3] uint8 RGB: truth, result, and an object's errors from near."""
         regions, index = self._footage.regions(moment.frame), moment.object_index
-        wrong = draw_errors(
-            fit(image, self._width),
-            regions.answers[index],
-            regions.truths[index],
-            regions.ignored,
-            self._footage.shape,
-        )
+        own = regions.answers[index], regions.truths[index], regions.ignored
+        size = fit(image, self._width).shape[:2]
+        if image.shape[:2] != self._footage.shape:
+            image = resize(image, self._footage.shape)
+        wrong = draw_errors(image, *own, size)
         legend = [
             Word(f"errors of {self._footage.objects[index]}:"),
             Word("too much", PLAIN, EXTRA),

@@ -37,9 +37,8 @@ class Timeline:
         self._strip = strip if len(strip) % 2 == 0 else strip[:-1]
 
     def under(self, picture: np.ndarray, number: int) -> np.ndarray:
-        """The picture over the strip, on which a white line marks frame `number`."""
-        strip = np.full((len(self._strip), picture.shape[1], 3), BAR, np.uint8)
-        strip[:, : self._strip.shape[1]] = self._strip
+        """The picture, as wide as the strip, over it; a white line marks frame `number`."""
+        strip = self._strip.copy()
         here = _LEFT + int(np.searchsorted(self._frames, number))
         strip[:, here : here + 3] = WHITE
         return np.concatenate([picture, strip])
