@@ -53,9 +53,7 @@ def test_overlap_equals_the_toolkits(first, second, other, use_ignored) -> None:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    x=st.floats(-20, 90), y=st.floats(-20, 70), width=st.floats(2, 60), height=st.floats(2, 50)
-)
+@given(x=st.floats(-20, 90), y=st.floats(-20, 70), width=st.floats(2, 60), height=st.floats(2, 50))
 def test_rectangles_cover_the_toolkits_pixels(x, y, width, height) -> None:
     from vot.region.raster import rasterize_rectangle
 
