@@ -23,6 +23,7 @@ from tracker.view.drawing import (
 from tracker.view.panels import GAP, Painter, figure, state
 from tracker.view.series import Moment, measure
 from tracker.view.sheets import even_frames, sheet
+from tracker.view.tags import place_tags
 from tracker.view.text import (
     BAD,
     BAR,
@@ -31,9 +32,11 @@ from tracker.view.text import (
     GOOD,
     PLAIN,
     WHITE,
+    Tag,
     Word,
     caption,
     draw_tags,
+    tag_size,
 )
 from tracker.view.timeline import ROW, Timeline
 
@@ -62,18 +65,33 @@ def test_a_region_is_tinted_inside_and_outlined_in_colour_and_white() -> None:
 @pytest.mark.parametrize("brightness", [0, 128, 255])
 def test_tags_are_legible_on_any_ground(brightness: int) -> None:
     ground = np.full((60, 80, 3), brightness, np.uint8)
-    dark = draw_tags(ground, [(5, 5, "12", (128, 0, 0))])[5:28, 5:40]
+    dark = draw_tags(ground, [Tag(5, 5, "12", (128, 0, 0))])[5:28, 5:40]
     assert has(dark, WHITE) and has(dark, (128, 0, 0))
-    bright = draw_tags(ground, [(5, 5, "12", (192, 192, 128))])[7:26, 7:38]
+    bright = draw_tags(ground, [Tag(5, 5, "12", (192, 192, 128))])[7:26, 7:38]
     assert bright.min() < 40 and has(bright, (192, 192, 128)) and BLACK == (0, 0, 0)
 
 
-def test_tags_do_not_cover_each_other() -> None:
-    large = np.full((300, 400, 3), 120, np.uint8)
-    picture = draw_regions(large, [SQUARE, SQUARE], SHAPE, ["first", "second"])
-    for index in (0, 1):
-        rows = np.flatnonzero((picture == colour_of(index)).all(-1)[:, 55:145].sum(1) > 30)
-        assert len(rows) > 6  # a ground of its own
+def test_tags_stand_above_their_object_if_nothing_is_there() -> None:
+    size = (300, 400)
+    mask, other = np.zeros(size, bool), np.zeros(size, bool)
+    mask[100:140, 100:200], other[60:99, 100:200] = True, True
+    width, height = tag_size("a")
+    (tag,) = place_tags([(mask, "a", BAD)], size)
+    assert (tag.left, tag.top) == (100 + (100 - width) // 2, 100 - 3 - height)
+    above, below = place_tags([(other, "b", BAD), (mask, "a", BAD)], size)
+    assert (above.top, below.top) == (60 - 3 - height, 143)
+
+
+def test_tags_do_not_cover_each_other_and_stay_inside() -> None:
+    mask = np.zeros((120, 160), bool)
+    mask[0:60, 0:60] = True
+    tags = place_tags([(mask, str(number), BAD) for number in range(3)], mask.shape)
+    covered = np.zeros(mask.shape, int)
+    for tag in tags:
+        width, height = tag_size(tag.text)
+        assert tag.left >= 0 and tag.top >= 0 and tag.left + width <= 160
+        covered[tag.top : tag.top + height, tag.left : tag.left + width] += 1
+    assert covered.max() == 1 and not (covered[mask] > 0).any()
 
 
 def test_errors_have_their_colours_and_the_truth_a_white_edge() -> None:

@@ -30,6 +30,9 @@ from tracker.vot.workspace import Workspace, add_arguments, workspace_of
 
 INTERRUPTED = 130
 
+VOT_START = "the first frame of a sequence counts 0"
+RUN_START = "the frame in which an object was given counts like any other"
+
 
 def main(argv: list[str]) -> int:
     """The command; returns its exit status."""
@@ -83,7 +86,9 @@ def _view_run(args: argparse.Namespace) -> dict[str, Path]:
         raise ViewError(f"name with --frames the video or folder that {args.results} was made of")
     footage = RunFootage(args.results, args.frames, args.truth)
     truth = "no ground truth" if args.truth is None else f"ground truth: {args.truth.name}"
-    heading = Heading(f"Results of {footage.name}", [f"frames: {args.frames.name}, {truth}"], [])
+    heading = Heading(
+        f"Results of {footage.name}", [f"frames: {args.frames.name}, {truth}"], [], RUN_START
+    )
     return {"page": _write(args, [footage], heading, args.out or args.results / "view")}
 
 
@@ -107,7 +112,7 @@ def _view_workspace(args: argparse.Namespace, workspace: Workspace) -> dict[str,
         f"workspace {workspace.folder.name}, stack {workspace.stack_name}",
         f"weights: {weights or 'not stated by the tracker'}",
     ]
-    heading = Heading(f"Results of {args.tracker}", facts, links)
+    heading = Heading(f"Results of {args.tracker}", facts, links, VOT_START)
     return written | {"page": _write(args, footage, heading, out)}
 
 

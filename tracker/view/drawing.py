@@ -9,7 +9,8 @@ import numpy as np
 
 from tracker.media.masks import palette
 from tracker.view.footage import is_empty, raster
-from tracker.view.text import Colour, draw_tags, tag_size
+from tracker.view.tags import place_tags
+from tracker.view.text import Colour, draw_tags
 from tracker.vot.regions import Region
 
 EXTRA: Colour = (255, 90, 30)
@@ -53,20 +54,14 @@ def draw_regions(
 
     shape: (H, W), the frame that the regions are in; the image is that frame at any scale.
     """
-    drawn, placed = image.copy(), []
-    taken: list[tuple[int, int, int, int]] = []
+    drawn, shown = image.copy(), []
     for index, (region, tag) in enumerate(zip(regions, tags, strict=True)):
-        if is_empty(region):
-            continue
-        mask = fit_mask(raster(region, shape), image.shape[:2])
-        if not mask.any():
-            continue
-        colour = colour_of(index)
-        _tint(drawn, mask, colour, _TINT)
-        _outline(drawn, mask, colour)
-        left, top = _tag_place(mask, tag, taken)
-        placed.append((left, top, tag, colour))
-    return draw_tags(drawn, placed)
+        mask = np.zeros(0) if is_empty(region) else fit_mask(raster(region, shape), image.shape[:2])
+        if mask.any():
+            _tint(drawn, mask, colour_of(index), _TINT)
+            _outline(drawn, mask, colour_of(index))
+            shown.append((mask, tag, colour_of(index)))
+    return draw_tags(drawn, place_tags(shown, image.shape[:2]))
 
 
 def draw_errors(
@@ -126,38 +121,3 @@ def _edge(mask: np.ndarray, width: int) -> np.ndarray:
     side = 2 * width + 1
     inner = cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8)).astype(bool)
     return mask & ~inner
-
-
-def _tag_place(
-    mask: np.ndarray, tag: str, taken: list[tuple[int, int, int, int]]
-) -> tuple[int, int]:
-    """Where a tag goes, above the largest part of the mask or in the next free place; noted."""
-    width, height = tag_size(tag)
-    x, y, across = _largest_part(mask)
-    left = min(max(x + (across - width) // 2, 0), max(mask.shape[1] - width, 0))
-    lowest = max(mask.shape[0] - height, 0)
-    first = min(max(y - height - 3, 0), lowest)
-    for top in [*range(first, lowest + 1, height), *range(first, -1, -height)]:
-        if not any(_meet((left, top, width, height), other) for other in taken):
-            break
-    else:
-        top = first
-    taken.append((left, top, width, height))
-    return left, top
-
-
-def _largest_part(mask: np.ndarray) -> tuple[int, int, int]:
-    """Left, top and width of the largest connected part of a mask that is not empty."""
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    largest = statistics[1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))]
-    return (
-        int(largest[cv2.CC_STAT_LEFT]),
-        int(largest[cv2.CC_STAT_TOP]),
-        int(largest[cv2.CC_STAT_WIDTH]),
-    )
-
-
-def _meet(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
-    apart_x = a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0]
-    apart_y = a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
-    return not (apart_x or apart_y)

@@ -21,11 +21,15 @@ TEMPLATE = Path(__file__).with_name("page.html")
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands above the table: title, facts (a line each), and links (text, target)."""
+    """What stands above the table: title, facts (a line each), links (text, target); and below it.
+
+    start: how the mean takes the frame in which an object was given to the tracker.
+    """
 
     title: str
     facts: Sequence[str]
     links: Sequence[tuple[str, str]]
+    start: str
 
 
 def write_page(path: Path, heading: Heading, views: Iterable[SequenceView]) -> None:
@@ -45,6 +49,7 @@ def render(heading: Heading, views: Iterable[SequenceView]) -> str:
         title=heading.title,
         facts=heading.facts,
         links=heading.links,
+        start=heading.start,
         views=[_sequence(view, number) for number, view in enumerate(ordered, start=1)],
         any_truth=any(view.mean is not None for view in ordered),
         axes=AXES,

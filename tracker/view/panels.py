@@ -71,6 +71,7 @@ class Painter:
             for text, colour in [state(one, number)]
             if text
         ]
+        states.sort(key=lambda word: word.colour != BAD)  # first what must not be cut off
         drawn = self._result(number, regions, image)
         return self._captioned(drawn, [Word("result"), *states])
 

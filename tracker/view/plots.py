@@ -23,6 +23,7 @@ click into a frame with them."""
 _SIZE = (11, 3.2)
 _BAND = 0.07  # height of a band of absence, in units of IoU
 _LEGEND_COLUMNS = 8
+_LEGEND_MOST = 16
 
 
 def plot_overlaps(
@@ -126,7 +127,12 @@ def _hex(index: int) -> str:
 
 
 def _finish(figure: Figure, axes: Axes, path: Path) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    more = len(labels) - _LEGEND_MOST
+    if more > 0:
+        labels[_LEGEND_MOST - 1 :] = [f"and {more + 1} more"]
     axes.legend(
+        handles[: len(labels)], labels,
         loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=_LEGEND_COLUMNS, frameon=False,
         fontsize=9, borderaxespad=0.2, handlelength=1.4, columnspacing=1.2,
     )  # fmt: skip

@@ -35,6 +35,16 @@ class Word:
     square: Colour | None = None
 
 
+@dataclass(frozen=True)
+class Tag:
+    """A label on a picture: its left top corner in pixels, its text, the colour of its ground."""
+
+    left: int
+    top: int
+    text: str
+    ground: Colour
+
+
 @functools.cache
 def font(size: int = _SIZE) -> ImageFont.FreeTypeFont:
     """The font that comes with Pillow."""
@@ -78,16 +88,16 @@ def tag_size(text: str) -> tuple[int, int]:
     return _text_width(text) + 2 * _PAD + 2, _SIZE + 2 * _PAD
 
 
-def draw_tags(image: np.ndarray, tags: Sequence[tuple[int, int, str, Colour]]) -> np.ndarray:
-    """The image with tags: left, top, text, ground; text black or white, whichever stands out."""
+def draw_tags(image: np.ndarray, tags: Sequence[Tag]) -> np.ndarray:
+    """The image with tags, in black or white text, whichever stands out."""
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
-    for left, top, text, ground in tags:
-        width, height = tag_size(text)
-        box = (left, top, left + width - 1, top + height - 1)
-        pen.rectangle(box, fill=ground, outline=WHITE)
-        middle = top + height // 2
-        pen.text((left + _PAD + 1, middle), text, fill=_ink(ground), font=font(), anchor="lm")
+    for tag in tags:
+        width, height = tag_size(tag.text)
+        box = (tag.left, tag.top, tag.left + width - 1, tag.top + height - 1)
+        pen.rectangle(box, fill=tag.ground, outline=WHITE)
+        place = (tag.left + _PAD + 1, tag.top + height // 2)
+        pen.text(place, tag.text, fill=_ink(tag.ground), font=font(), anchor="lm")
     return np.array(picture)
 
 
