@@ -11,6 +11,7 @@ from tracker.view.text import Colour, Tag, tag_size
 
 _MARGIN = 3  # pixels between an object and its tag
 _ON_TAG = 3  # covering a pixel of a tag is as bad as covering so many pixels of objects
+_LATER = 0.05  # of the tag's pixels: so much less must a place cover to be taken before another
 
 
 def place_tags(
@@ -28,7 +29,8 @@ def place_tags(
         width, height = tag_size(text)
         places = _candidates(mask, width, height)
         windows = [np.s_[top : top + height, left : left + width] for left, top in places]
-        best = int(np.argmin([covered[window].sum() for window in windows]))
+        later = _LATER * width * height * np.arange(len(places))
+        best = int(np.argmin([covered[window].sum() for window in windows] + later))
         covered[windows[best]] += _ON_TAG
         tags.append(Tag(*places[best], text, colour))
     return tags
