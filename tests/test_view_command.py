@@ -134,6 +134,17 @@ def test_without_videos_only_the_frames_that_are_shown_are_read(workspace: Path,
     assert "00000003.jpg" in failure([workspace, "--tracker", "Toy"], capsys)
 
 
+def test_a_second_run_leaves_no_worst_frames_of_the_first(workspace: Path) -> None:
+    arguments = [str(workspace), "--tracker", "Toy", "--no-videos", "--only", "bad"]
+    assert command.main(arguments) == 0
+    folder = workspace / "reports" / "Toy" / "view" / "001-bad"
+    assert (folder / "worst-2.jpg").is_file()
+    answers = workspace / "results" / "Toy" / "baseline" / "bad" / "bad_001.txt"
+    answers.write_text("\n".join(["1", *[line(SQUARE)] * (LENGTH - 2), line(HALF)]) + "\n")
+    assert command.main(arguments) == 0
+    assert [path.name for path in folder.glob("worst-*")] == ["worst-1.jpg"]
+
+
 def test_truth_that_ends_with_the_first_frame_gives_areas_and_no_mean(workspace: Path) -> None:
     truth = workspace / "sequences" / "good" / "groundtruth_01.txt"
     truth.write_text(truth.read_text().splitlines()[0] + "\n")

@@ -63,6 +63,8 @@ def build_sequence(
     progress: wraps the numbers of the frames that are read.
     """
     (out / folder).mkdir(parents=True, exist_ok=True)
+    for old in (out / folder).glob("worst-*.jpg"):
+        old.unlink()
     series = measure(footage)
     moments = _shown_moments(series, footage.length)
     known = np.array([one.kinds for one in series]) >= Kind.VISIBLE
