@@ -23,7 +23,7 @@ WHERE = --tracker "$(TRACKER)" $(if $(SEQUENCES),--sequences "$(SEQUENCES)") \
 
 .DEFAULT_GOAL := help
 .PHONY: setup evaluate analysis report view pictures submit test demo weights bench train eval-vos parity lint \
-	clean stop help
+	clean stop doctor help
 
 help:
 	@echo "HQTrack for the VOT toolkit"
@@ -50,6 +50,7 @@ help:
 	@echo "  make train       train by a recipe (ARGS=...)"
 	@echo "  make eval-vos    J&F on videos with masks (ARGS=...)"
 	@echo "  make parity      compare with a recording of the reference (CASE=file.npz)"
+	@echo "  make doctor      check the installation, say what to do about faults"
 	@echo "  make stop        stop the resident servers"
 	@echo
 	@echo "  make setup       make .venv (needs python3 >= 3.11; other targets do it by themselves)"
@@ -106,6 +107,10 @@ eval-vos: $(STAMP)
 
 parity: $(STAMP)
 	$(PYTHON) -m tracker parity $(CASE) $(ARGS)
+
+# needs no environment: a broken one is what it looks at
+doctor:
+	@$$(command -v $(PYTHON) || echo $(PYTHON3)) -m tracker doctor $(ARGS)
 
 stop: $(STAMP)
 	$(PYTHON) -m tracker stop

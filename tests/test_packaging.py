@@ -31,6 +31,7 @@ LAYERS = {
     "media": 6,
     "training": 6,
     "resident": 6,
+    "doctor": 7,
     "serve": 7,
     "attach": 8,
     "bench": 8,

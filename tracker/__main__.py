@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": ("tracker.serve", "the resident TraX server (started by itself when needed)"),
     "stop": ("tracker.cli.stop", "stop resident servers"),
     "weights": ("tracker.cli.weights", "download and check the official weights"),
+    "doctor": ("tracker.cli.doctor", "check the installation, say what to do about faults"),
     "demo": ("tracker.vot.demo", "make the demo data set in VOT format"),
     "convert": ("tracker.vot.convert", "make a VOT data set of frames with indexed masks"),
     "evaluate": ("tracker.vot.evaluate", "run the VOT toolkit and check what it leaves"),

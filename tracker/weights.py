@@ -16,8 +16,6 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 _log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).resolve().parents[1] / "weights"
@@ -234,6 +232,8 @@ def _starts_at(response: http.client.HTTPResponse, done: int) -> bool:
 def _copy(
     response: http.client.HTTPResponse, part: Path, done: int, total: int | None, name: str
 ) -> None:
+    from tqdm import tqdm
+
     with (
         part.open("ab" if done else "wb") as handle,
         tqdm(

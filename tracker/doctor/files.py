@@ -1,0 +1,125 @@
+"""Weights with their digests, the registry, and the folder of the resident servers."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import shutil
+import socket
+from pathlib import Path
+
+from tracker import weights
+from tracker.doctor.finding import FAIL, NOTE, OK, Finding
+from tracker.resident.places import PlaceError, runtime_folder
+
+PROJECT = Path(__file__).resolve().parents[2]
+REGISTRY = PROJECT / "trackers.ini"
+BUNDLED = "hqtrack-lite.safetensors"
+_RESTORE = f"git checkout weights/{BUNDLED}"
+_LEAST_FREE = 1 << 30
+
+
+def weights_folder() -> Path:
+    """The folder that trackers use: $HQTRACK_WEIGHTS, else that of the project."""
+    chosen = os.environ.get("HQTRACK_WEIGHTS")
+    return PROJECT / Path(chosen).expanduser() if chosen else weights.FOLDER
+
+
+def check_weights(folder: Path) -> list[Finding]:
+    """The bundled weights, and every official file that is there; the two that are needed."""
+    own = folder / BUNDLED
+    findings = [check_bundled(own if own.is_file() else weights.FOLDER / BUNDLED)]
+    for entry in weights.MANIFEST:
+        if (folder / entry.name).is_file():
+            findings.append(_check_official(entry, folder / entry.name))
+        elif entry.name in weights.DEFAULT_NAMES:
+            text = f"not in {folder}: HQTrack runs without it, and says so"
+            findings.append(Finding(entry.name, NOTE, text, "make weights"))
+    return findings
+
+
+def _check_official(entry: weights.WeightFile, path: Path) -> Finding:
+    known = entry.sha256 or path.with_name(entry.name + weights.RECORD_SUFFIX).is_file()
+    if not known:
+        text = "no digest is published, and none is recorded yet"
+        return Finding(entry.name, NOTE, text, "make weights records it")
+    try:
+        return Finding(entry.name, OK, f"sha256 {weights.check_file(entry, path)[:16]}...")
+    except (weights.WeightsError, OSError) as error:
+        return Finding(entry.name, FAIL, str(error), f"remove {path}, then make weights")
+
+
+def check_bundled(path: Path) -> Finding:
+    """Whether a safetensors file is whole: its header says how long it is."""
+    name = path.name
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if 0 < length < size else {}
+    except OSError as error:
+        return Finding(name, FAIL, f"cannot be read: {error}", _RESTORE)
+    except ValueError:
+        header = {}
+    ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+    if not ends or 8 + length + max(ends) != size:
+        return Finding(name, FAIL, f"{path} is damaged ({size} bytes)", _RESTORE)
+    return Finding(name, OK, f"{len(ends)} entries, sha256 {weights.sha256_of(path)[:16]}...")
+
+
+def check_registry(path: Path = REGISTRY) -> list[Finding]:
+    """Every tracker of trackers.ini, by what the toolkit demands."""
+    parser = configparser.ConfigParser()
+    try:
+        parser.read_string(path.read_text())
+    except (configparser.Error, OSError) as error:
+        return [Finding("registry", FAIL, f"{path}: {error}", f"git checkout {path.name}")]
+    if not parser.sections():
+        return [Finding("registry", FAIL, f"{path} names no tracker", f"git checkout {path.name}")]
+    return [_check_section(path, name, parser) for name in parser.sections()]
+
+
+def _check_section(path: Path, name: str, parser: configparser.ConfigParser) -> Finding:
+    settings = dict(parser.items(name, raw=True))
+    what, faults = f"[{name}]", []
+    if not re.fullmatch("[A-Za-z0-9-]+", name):
+        faults.append("a name has letters, digits and `-` (a challenge takes no underscore)")
+    if not re.fullmatch("[1-9][0-9]*", settings.get("timeout", "30")):
+        faults.append(f"timeout = {settings['timeout']}: a whole number of seconds from 1")
+    if settings.get("protocol") not in ("trax", "traxpython"):
+        faults.append(f"protocol = {settings.get('protocol')}: only traxpython carries masks")
+    if not settings.get("command"):
+        faults.append("there is no command")
+    module = settings.get("command", "").replace(".", "/")
+    folders = [path.parent / part for part in settings.get("paths", ".").split(os.pathsep)]
+    found = any((folder / f"{module}.py").is_file() for folder in folders)
+    if settings.get("protocol") == "traxpython" and re.fullmatch(r"[\w/]+", module) and not found:
+        faults.append(f"no module {settings['command']} in paths = {settings.get('paths')}")
+    if faults:
+        return Finding(what, FAIL, "; ".join(faults), f"mend it in {path}")
+    return Finding(what, OK, f"{settings['command']} in {path}")
+
+
+def check_runtime_folder() -> Finding:
+    """Whether sockets and logs of the resident servers can be made where they belong."""
+    remedy = "HQTRACK_RUNTIME_DIR=/some/short/folder of yours"
+    try:
+        folder = runtime_folder()
+    except PlaceError as error:
+        return Finding("resident server", FAIL, str(error), remedy)
+    probe = folder / f"doctor-{os.getpid()}.sock"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.bind(str(probe))
+    except (OSError, AttributeError) as error:
+        text = f"no Unix socket in {folder} ({error}): every sequence loads the models anew"
+        return Finding("resident server", NOTE, text, remedy)
+    finally:
+        probe.unlink(missing_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < _LEAST_FREE:
+        text = f"{free / 2**20:.0f} MiB free in {folder}"
+        return Finding("resident server", NOTE, text, "free some space, or " + remedy)
+    return Finding("resident server", OK, f"sockets and logs in {folder}")
