@@ -110,14 +110,18 @@ def _refiner(
     if not path.is_file() and not required:
         logger.warning("%s is not in %s: running without a refiner", path.name, folder)
         return None, f"no refiner ({path.name} not found)"
-    return build_refiner(model, folder, device), f"refiner {path.name}"
+    from tracker.out_of_memory import RefinerWithinMemory
+
+    refiner = RefinerWithinMemory(build_refiner(model, folder, device))
+    return refiner, f"refiner {path.name}"
 
 
 def _session_maker(
     config: TrackerConfig, folder: Path, device: torch.device
 ) -> Callable[[], Session]:
+    from tracker.out_of_memory import SessionWithinMemory
     from tracker.vmos.loading import load_vmos
     from tracker.vmos.session import VmosSession
 
     model = load_vmos(config, folder).to(device).eval()
-    return lambda: VmosSession(model, config, device)
+    return lambda: SessionWithinMemory(VmosSession(model, config, device))
