@@ -1,0 +1,9 @@
+"""The light model as it is, for tiny frames: they are not enlarged for the network."""
+
+from __future__ import annotations
+
+from tracker import HQTracker
+
+
+def make() -> HQTracker:
+    return HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_short_edge=None)
