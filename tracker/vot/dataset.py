@@ -49,7 +49,14 @@ def read_names(folder: Path) -> list[str]:
     names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
     if not names:
         raise VotError(f"{path} names no sequence")
-    return names
+    return [checked_name(name, path) for name in names]
+
+
+def checked_name(name: str, origin: Path) -> str:
+    """A name that becomes a folder: VotError when it would lead out of the folder it belongs to."""
+    if name in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in name):
+        raise VotError(f"{origin}: {name!r} is no name of a sequence; it must be a plain file name")
+    return name
 
 
 def read_metadata(folder: Path) -> dict[str, str]:
@@ -85,7 +92,7 @@ def read_sequence(folder: Path) -> SequenceInfo:
     except ValueError as error:
         raise VotError(f"{folder / 'sequence'}: {error}") from error
     starts = {name: first_known(text) for name, text in lines.items()}
-    name = metadata.get("name", folder.name)
+    name = checked_name(metadata.get("name", folder.name), folder / "sequence")
     return SequenceInfo(name, folder, length, size if all(size) else None, tuple(files), starts)
 
 

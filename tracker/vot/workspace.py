@@ -25,6 +25,8 @@ RUNS = ROOT / "runs"
 LOCAL_STACK = DEFAULT_WORKSPACE / "stacks" / "vots-local.yaml"
 REGISTRY = ROOT / "trackers.ini"
 
+_REFERENCE = re.compile("[A-Za-z0-9_-]+(@[A-Za-z0-9_-]*)?")
+
 # Stacks that vot-toolkit 0.9.0 cannot run with a TraX tracker, and why.
 BROKEN_STACKS = {
     "vots2025/realtime": "its real-time run ends with 'TrackerRuntime.run() is not implemented'",
@@ -96,7 +98,11 @@ class Workspace:
         return _load_yaml(path)
 
     def results(self, tracker: str) -> Path:
-        """The folder of a tracker's results."""
+        """The folder of a tracker's results; VotError for what cannot name a tracker."""
+        if not _REFERENCE.fullmatch(tracker):
+            raise VotError(
+                f"{tracker!r} names no tracker: letters, digits, `-`, `_`, and @version after them"
+            )
         return self.folder / "results" / tracker
 
     def expected(self, tracker: str) -> list[TrajectoryFile]:

@@ -1,0 +1,135 @@
+"""Files and names from outside: no code of theirs runs, nothing is written or removed elsewhere."""
+
+from __future__ import annotations
+
+import ast
+import os
+import pickle
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.vot_data import workspace as workspace
+from tracker.checkpoints import CheckpointError, read_bundled, read_torch
+from tracker.config import preset
+from tracker.refiner import build_refiner
+from tracker.vmos.loading import OFFICIAL_VMOS, load_vmos
+from tracker.vot import evaluate, results
+from tracker.vot.dataset import read_dataset
+from tracker.vot.errors import VotError
+from tracker.vot.workspace import Workspace
+
+PACKAGE = Path(__file__).resolve().parents[1] / "tracker"
+
+
+class Hostile:
+    """Unpickling it would write a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.mark}",)
+
+
+def write(path: Path, content: object, form: str) -> None:
+    """As torch writes it today, as it did before 1.6, or as plain pickle."""
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
+@pytest.mark.parametrize("place", ["segmenter", "refiner"])
+def test_a_hostile_pickle_is_refused_wherever_weights_are_loaded(
+    tmp_path: Path, form: str, place: str
+) -> None:
+    mark = tmp_path / "mark"
+    name = OFFICIAL_VMOS if place == "segmenter" else "sam_hq_vit_tiny.pth"
+    write(tmp_path / name, {"state_dict": {"a": torch.zeros(2), "b": Hostile(mark)}}, form)
+    with pytest.raises(CheckpointError, match=name):
+        if place == "segmenter":
+            load_vmos(preset("hqtrack"), tmp_path)
+        else:
+            build_refiner("vit_tiny", tmp_path)
+    assert not mark.exists()
+
+
+def test_torch_files_are_read_in_one_place_and_without_code() -> None:
+    """`torch.load` with `weights_only=True`; pickle only for the benchmark's own messages."""
+    loads, pickles = [], []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            called = ast.unparse(node.func)
+            if called == "torch.load":
+                settings = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                loads.append((name, settings.get("weights_only")))
+            elif called in ("pickle.load", "pickle.loads"):
+                pickles.append(name)
+            elif called in ("np.load", "numpy.load"):
+                assert "allow_pickle=True" not in ast.unparse(node)
+            assert not called.endswith((".extractall", ".unpack_archive")), f"{name} unpacks"
+    assert loads == [("checkpoints.py", "True")]
+    assert pickles == ["bench/served.py"]
+
+
+def test_damaged_checkpoints_always_end_in_the_same_error(tmp_path: Path) -> None:
+    """Bytes changed, cut out and put in: never another error, never a crash."""
+    file = tmp_path / "w.pth"
+    torch.save({"a": torch.arange(60.0), "b": {"c": [1, "text"]}}, file)
+    whole, refused = file.read_bytes(), 0
+    for seed in range(150):
+        choice, data = random.Random(seed), bytearray(whole)
+        for _ in range(choice.randint(1, 8)):
+            place = choice.randrange(len(data))
+            if choice.random() < 0.5:
+                data[place] ^= 1 << choice.randrange(8)
+            else:
+                del data[place : place + choice.randint(1, 40)]
+        file.write_bytes(data)
+        try:
+            read_torch(file)
+        except CheckpointError as error:
+            assert str(file) in str(error)
+            refused += 1
+    assert refused > 75
+
+
+def test_damaged_bundled_files_always_end_in_the_same_error(tmp_path: Path) -> None:
+    file = tmp_path / "hqtrack-lite.safetensors"
+    for seed in range(100):
+        choice = random.Random(seed)
+        length = choice.choice([0, 5, 2**40, 2**63, 20])
+        file.write_bytes(length.to_bytes(8, "little") + choice.randbytes(choice.randrange(60)))
+        with pytest.raises(CheckpointError, match=r"hqtrack-lite\.safetensors"):
+            read_bundled(file)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc", "..", "a/b", "a\\b", "a\x07"])
+def test_a_sequence_cannot_lead_out_of_its_folder(workspace: Workspace, name: str) -> None:
+    outside = workspace.folder.parent / "outside"
+    outside.mkdir()
+    (outside / "sequence").write_text("length=1\n")
+    metadata = workspace.sequences / "pair" / "sequence"
+    text = metadata.read_text()
+    metadata.write_text(text.replace("name=pair", f"name={name}"))
+    with pytest.raises(VotError, match="no name of a sequence"):
+        results.remove_damaged(workspace, "Still")
+    metadata.write_text(text)
+    (workspace.sequences / "list.txt").write_text(f"{name}\n")
+    with pytest.raises(VotError, match="no name of a sequence"):
+        read_dataset(workspace.sequences)
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "/", "a/b", "", ".", "Still/../.."])
+def test_force_removes_nothing_but_results_of_a_tracker(workspace: Workspace, name: str) -> None:
+    files = sorted(workspace.folder.rglob("*"))
+    with pytest.raises(VotError, match="names no tracker"):
+        evaluate.evaluate(workspace, name, force=True)
+    assert set(files) <= set(workspace.folder.rglob("*"))
