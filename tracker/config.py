@@ -17,9 +17,11 @@ class ConfigError(ValueError):
 
 
 def _check_whole(section: str, record: Any) -> None:
-    """Raise ConfigError unless every setting is a whole number from 1, or None where allowed."""
+    """Raise ConfigError unless every number is a whole number from 1, or None where allowed."""
     for setting in dataclasses.fields(record):
         value = getattr(record, setting.name)
+        if setting.type == "str":
+            continue
         if value is None and "None" in str(setting.type):
             continue
         if type(value) is not int or value < 1:
@@ -32,6 +34,11 @@ def _check_share(key: str, value: Any) -> None:
     """Raise ConfigError unless the setting is a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ConfigError(f"{key} is {value!r}, it goes from 0 to 1")
+
+
+def _check_choice(key: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{key} is {value!r}; it is one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -93,14 +100,22 @@ class MemoryConfig:
 
     Long-term: the reference frame for ever, plus the newest `capacity - 1` of the frames added
     every `interval`. Short-term: the frame `short_term_lag` back.
+
+    `eviction` makes room by "age" (the oldest goes) or by "similarity" (of the two neighbours that
+    are most alike the older goes). `incomplete`, a frame in which an object is absent, is to "take"
+    like any other, or to "skip" in favour of the next complete one, for up to another interval.
     """
 
     capacity: int = 6
     interval: int = 50
     short_term_lag: int = 4
+    eviction: str = "age"
+    incomplete: str = "take"
 
     def __post_init__(self) -> None:
         _check_whole("memory", self)
+        _check_choice("memory__eviction", self.eviction, ("age", "similarity"))
+        _check_choice("memory__incomplete", self.incomplete, ("take", "skip"))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ others; the short-term memory is the frame a few steps back.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,17 +58,23 @@ def side_by_side(frames: Sequence[FrameMemory]) -> FrameMemory:
 
 
 class LongTermMemory:
-    """Keeps every reference frame, and the newest `capacity - 1` of the frames offered in between.
+    """Keeps every reference frame, and `capacity - 1` of the frames offered in between.
 
     A frame is taken when at least `interval` frames have passed since the last one taken. With
     one reference frame it never holds more than `capacity` frames. References are the frames in
-    which objects were given: at most one per object of a group.
+    which objects were given: at most one per object of a group. What makes room, and what becomes
+    of frames in which an object is absent: see `tracker.config.MemoryConfig`.
     """
 
-    def __init__(self, capacity: int, interval: int) -> None:
-        self._newest: deque[tuple[int, FrameMemory]] = deque(maxlen=capacity - 1)
+    def __init__(
+        self, capacity: int, interval: int, eviction: str = "age", incomplete: str = "take"
+    ) -> None:
+        self._between: list[tuple[int, FrameMemory]] = []
         self._references: list[tuple[int, FrameMemory]] = []
+        self._room = capacity - 1
         self._interval = interval
+        self._oldest_goes = eviction == "age"
+        self._patience = interval if incomplete == "skip" else 0
         self._last = 0
         self._bank: FrameMemory | None = None
 
@@ -88,18 +95,40 @@ class LongTermMemory:
         self._references.append((number, memory))
         self._taken(number)
 
-    def offer(self, number: int, memory: FrameMemory) -> None:
-        """Take this frame if it is due; the oldest that is no reference makes room."""
-        if number - self._last >= self._interval:
-            self._newest.append((number, memory))
+    def offer(self, number: int, memory: FrameMemory, complete: bool = True) -> None:
+        """Take this frame if it is due; `complete`: no object is absent in it."""
+        due = self._interval + (0 if complete else self._patience)
+        if self._room and number - self._last >= due:
+            if len(self._between) == self._room:
+                del self._between[self._least_needed(memory)]
+            self._between.append((number, memory))
             self._taken(number)
+
+    def _least_needed(self, coming: FrameMemory) -> int:
+        """Which of the frames in between makes room for the one that is coming."""
+        if self._oldest_goes:
+            return 0
+        frames = [*(memory for _, memory in self._between), coming]
+        alike = [likeness(*pair) for pair in itertools.pairwise(frames)]
+        return alike.index(max(alike))
 
     def _taken(self, number: int) -> None:
         self._last = number
         self._bank = None
 
     def _entries(self) -> list[tuple[int, FrameMemory]]:
-        return [*reversed(self._newest), *reversed(self._references)]
+        return [*reversed(self._between), *reversed(self._references)]
+
+
+def likeness(one: FrameMemory, other: FrameMemory) -> float:
+    """Mean cosine between the coarsest keys at the same places, -1 to 1.
+
+    Frames of different sizes count as unlike (-1).
+    """
+    a, b = one[0].key, other[0].key
+    if a.shape != b.shape:
+        return -1.0
+    return float(F.cosine_similarity(a.float(), b.float(), dim=-1).mean())
 
 
 class ShortTermMemory:

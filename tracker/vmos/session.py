@@ -84,7 +84,9 @@ class ObjectGroup:
 
     def __init__(self, memory: MemoryConfig) -> None:
         self.objects: list[int] = []
-        self.long_term = LongTermMemory(memory.capacity, memory.interval)
+        self.long_term = LongTermMemory(
+            memory.capacity, memory.interval, memory.eviction, memory.incomplete
+        )
         self.short_term = ShortTermMemory(memory.short_term_lag)
 
     def shares(self, labels: Tensor) -> Tensor:
@@ -186,7 +188,8 @@ class VmosSession:
                 embeddings = self._model.embed_identity(shares, prediction.frame.features)
                 memory = self._model.remember(traces, embeddings)
             group.short_term.push(self._number, memory)
-            group.long_term.offer(self._number, memory)
+            complete = bool(shares[0].any(dim=(1, 2))[1:].all())
+            group.long_term.offer(self._number, memory, complete)
 
     def _introduce(self, frame: EncodedFrame, labels: np.ndarray, total: int) -> None:
         """Give out identities to the objects beyond `count`; this frame is their reference."""
