@@ -12,6 +12,7 @@ from tracker.config import ConfigError, preset
 from tracker.frames import FrameError
 from tracker.labels import MaskError
 from tracker.pipeline import HQTracker, NotInitializedError
+from tracker.prompts import BoxPrompt, PolygonPrompt, PromptError, fallback_mask
 
 SHAPE = (20, 30)
 
@@ -317,3 +318,37 @@ def test_two_trackers_interleaved_on_shared_models_equal_two_run_alone(
         np.testing.assert_array_equal(a.labels, b.labels)
         np.testing.assert_array_equal(a.confidence, b.confidence)
     assert {tuple(np.unique(r.labels)) for r in together[1]} != {(0,)}
+
+
+def test_objects_start_from_prompts_and_masks_side_by_side() -> None:
+    tracker, _ = make()
+    box = BoxPrompt(16, 11, 8, 6)
+    result = tracker.initialize(frame(), [A, box])
+    np.testing.assert_array_equal(result.masks[0], A)
+    np.testing.assert_array_equal(result.masks[1], tracker.masks_of(frame(), [box])[0])
+    added = tracker.add_objects(frame(A), [PolygonPrompt(((25, 16), (29, 16), (29, 19), (25, 19)))])
+    assert added.count == 3 and added.masks[2][17, 26]
+    with pytest.raises(PromptError, match="outside the frame"):
+        tracker.initialize(frame(), [A, BoxPrompt(500, 5, 3, 2)])
+    assert tracker.count == 3
+
+
+@dataclass
+class Prompted(BoxFiller):
+    """Segments the left upper pixel of a box, and nothing for other prompts."""
+
+    def segment(self, image: np.ndarray, prompts: list) -> Boxed:
+        masks = np.zeros((len(prompts), *image.shape[:2]), bool)
+        for mask, prompt in zip(masks, prompts, strict=True):
+            if isinstance(prompt, BoxPrompt):
+                mask[prompt.y, prompt.x] = True
+        return Boxed(masks)
+
+
+def test_a_refiner_segments_prompts_and_what_it_misses_is_guessed() -> None:
+    tracker, _ = make(Prompted())
+    polygon = PolygonPrompt(((5, 5), (9, 5), (9, 9), (5, 9)))
+    found = tracker.masks_of(frame(), [BoxPrompt(4, 3, 9, 9), polygon])
+    assert np.argwhere(found[0]).tolist() == [[3, 4]]
+    np.testing.assert_array_equal(found[1], fallback_mask(frame(), polygon))
+    assert tracker.masks_of(frame(), []).shape == (0, *SHAPE)

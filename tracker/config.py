@@ -36,11 +36,17 @@ class FrameConfig:
     """
 
     min_short_edge: int | None = 480
+    max_short_edge: int | None = None
     max_long_edge: int | None = 1040
     stride: int = 16
 
     def __post_init__(self) -> None:
         _check_whole("frame", self)
+        least, most = self.min_short_edge, self.max_short_edge
+        if least is not None and most is not None and least > most:
+            raise ConfigError(
+                f"frame__min_short_edge is {least}, above frame__max_short_edge {most}"
+            )
 
 
 @dataclass(frozen=True)
