@@ -24,6 +24,7 @@ TARGETS = [
     "train",
     "eval-vos",
     "parity",
+    "web",
     "lint",
     "clean",
     "stop",

@@ -35,9 +35,9 @@ LAYERS = {
     "attach": 8,
     "bench": 8,
     "vot": 8,
-    "web": 9,
     "cli": 9,
-    "__main__": 10,
+    "web": 10,
+    "__main__": 11,
 }
 FORBIDDEN = {"training": ("tracker.vmos.session", "tracker.serve", "tracker.pipeline")}
 
