@@ -6,12 +6,12 @@ Only this computer can open it (127.0.0.1). Nothing is loaded from the network.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.config import ConfigError
 from tracker.web.limits import Limits
 
 if TYPE_CHECKING:
@@ -27,17 +27,18 @@ def main(argv: list[str]) -> int:
     """Serve until interrupted; returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        import nicegui  # noqa: F401
-    except ImportError:
+        _check_port(arguments.port)
+    except OSError as error:
+        logger.error("%s", error)
+        return 1
+    if importlib.util.find_spec("nicegui") is None:
         logger.error("the page needs NiceGUI: pip install 'hqtrack-vot[web]'")
         return 1
     from tracker.checkpoints import CheckpointError
-    from tracker.web.places import PlaceError
 
     try:
-        _check_port(arguments.port)
         site = make_site(arguments)
-    except (ConfigError, CheckpointError, PlaceError, OSError) as error:
+    except (ValueError, OSError, CheckpointError) as error:
         logger.error("%s", error)
         return 1
     logger.info("weights: %s", site.tracker.weights_note)
