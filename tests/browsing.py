@@ -113,7 +113,7 @@ class Page:
     def button(self, words: str):
         """The button that has these words, or is called so for those who cannot see it."""
         path = (
-            f"//button[normalize-space(.)={words!r} or @aria-label={words!r} or "
+            f"//*[self::button or @role='button'][normalize-space(.)={words!r} or @aria-label={words!r} or "
             f".//*[normalize-space(text())={words!r}]]"
         )
         wait_for(lambda: self.browser.find_elements("xpath", path), f"a button {words!r}")
@@ -186,7 +186,6 @@ class Page:
         """A picture of the page, when a folder for them is named."""
         folder = os.environ.get(SCREENSHOTS)
         if folder:
-            wait_for(self.picture_is_loaded, "the frame is loaded")
             time.sleep(0.5)  # the page's own animations
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.browser.save_screenshot(str(Path(folder) / f"{name}.png"))
