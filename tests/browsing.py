@@ -113,7 +113,8 @@ class Page:
     def button(self, words: str):
         """The button that has these words, or is called so for those who cannot see it."""
         path = (
-            f"//*[self::button or @role='button'][normalize-space(.)={words!r} or @aria-label={words!r} or "
+            f"//*[self::button or @role='button']"
+            f"[normalize-space(.)={words!r} or @aria-label={words!r} or "
             f".//*[normalize-space(text())={words!r}]]"
         )
         wait_for(lambda: self.browser.find_elements("xpath", path), f"a button {words!r}")

@@ -243,7 +243,7 @@ class EditorView:
             ui.navigate.to("/")
             return
         job, project = self._video.tracking, self._project
-        if job is not None and job.state is State.RUNNING and self._following:
+        if job is not None and job.state is not State.WAITING and self._following:
             self._editor.go(self._editor.frame if project.computed is None else project.computed)
         self._refresh()
 
