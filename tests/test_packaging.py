@@ -36,6 +36,7 @@ LAYERS = {
     "bench": 8,
     "vot": 8,
     "cli": 9,
+    "view": 9,
     "web": 10,
     "__main__": 11,
 }
