@@ -24,6 +24,8 @@ LONG = 150
 FISH, BEETLE = 1, 2
 """Objects of the scene, as `render_frame` counts them."""
 
+pytestmark = pytest.mark.slow
+
 ARROW_RIGHT, ENTER, HOME = "\ue014", "\ue007", "\ue011"
 
 
