@@ -37,7 +37,8 @@ LAYERS = {
     "vot": 8,
     "cli": 9,
     "view": 9,
-    "__main__": 10,
+    "web": 10,
+    "__main__": 11,
 }
 FORBIDDEN = {"training": ("tracker.vmos.session", "tracker.serve", "tracker.pipeline")}
 

@@ -11,6 +11,7 @@ import sys
 
 COMMANDS = {
     "run": ("tracker.cli.run", "track objects in your own video or folder of frames"),
+    "web": ("tracker.web.command", "a page on this computer to track objects in your own video"),
     "serve": ("tracker.serve", "the resident TraX server (started by itself when needed)"),
     "stop": ("tracker.cli.stop", "stop resident servers"),
     "weights": ("tracker.cli.weights", "download and check the official weights"),

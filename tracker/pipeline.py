@@ -82,6 +82,11 @@ class HQTracker:
         """How many objects are tracked, present or not; 0 before `initialize`."""
         return self._count
 
+    @property
+    def has_refiner(self) -> bool:
+        """Whether HQ-SAM refines masks and segments prompts."""
+        return self._refiner is not None
+
     def initialize(self, image: np.ndarray, objects: Objects) -> FrameResult:
         """Begin a video with its first frame and every object in it, as mask or prompt.
 
