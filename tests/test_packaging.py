@@ -19,6 +19,7 @@ LAYERS = {
     "labels": 0,
     "weights": 0,
     "frames": 1,
+    "realtime": 1,
     "preprocess": 2,
     "regions": 2,
     "checkpoints": 2,
