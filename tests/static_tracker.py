@@ -1,4 +1,5 @@
-"""A tracker without a model, for the tests of the server: it answers the masks it was given.
+"""A tracker without a model, for the tests of the server: it answers the masks it was given
+(a box: the ellipse in it).
 
 Every frame moves them one pixel to the right (columns leave at the right edge). What the file name
 of a frame says happens: raise, cuda, print, exit, hang, slow, noise, lose (object 1 absent), short
@@ -18,6 +19,7 @@ import numpy as np
 
 from tracker import frames
 from tracker.labels import masks_to_labels
+from tracker.prompts import BoxPrompt, ellipse
 
 _events: list[str] = []
 _read_image = frames.read_image
@@ -40,14 +42,16 @@ class StaticTracker:
     def __init__(self) -> None:
         self.masks = np.zeros((0, 1, 1), bool)
 
-    def initialize(self, image: np.ndarray, masks: list[np.ndarray]) -> Result:
+    def initialize(self, image: np.ndarray, objects: list) -> Result:
         self.masks = np.zeros((0, *image.shape[:2]), bool)
-        return self.add_objects(image, masks)
+        return self.add_objects(image, objects)
 
     def track(self, image: np.ndarray) -> Result:
         return self.add_objects(image, [])
 
-    def add_objects(self, image: np.ndarray, masks: list[np.ndarray]) -> Result:
+    def add_objects(self, image: np.ndarray, objects: list) -> Result:
+        shape = image.shape[:2]
+        masks = [ellipse(o, shape) if isinstance(o, BoxPrompt) else o for o in objects]
         self.masks[:, :, 1:] = self.masks[:, :, :-1].copy()
         self.masks[:, :, 0] = False
         self.masks = np.concatenate([self.masks, *(m[None] for m in masks)])

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tracker.pipeline
+import tracker.build
 import tracker.vmos.loading
+from tracker.build import weights_folder
 from tracker.checkpoints import CheckpointError
 from tracker.config import ConfigError, FrameConfig, TrackerConfig, preset
-from tracker.pipeline import HQTracker, weights_folder
+from tracker.pipeline import HQTracker
 from tracker.vmos.loading import OFFICIAL_VMOS
 
 
@@ -100,6 +101,7 @@ def test_bad_settings_are_errors(tmp_path: Path, loaded: list[tuple]) -> None:
         ("frame__stride", None),
         ("refiner__gate_iou", "half"),
         ("refiner__gate_iou", 1.5),
+        ("presence__min_confidence", -0.1),
     ],
 )
 def test_values_that_make_no_sense_are_named(
@@ -113,7 +115,7 @@ def test_the_weights_folder_is_given_or_named_or_the_checkouts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HQTRACK_WEIGHTS", raising=False)
-    monkeypatch.setattr(tracker.pipeline, "__file__", str(tmp_path / "tracker" / "pipeline.py"))
+    monkeypatch.setattr(tracker.build, "__file__", str(tmp_path / "tracker" / "build.py"))
     (tmp_path / "weights").mkdir()
     assert weights_folder() == tmp_path / "weights"
     monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path))

@@ -12,6 +12,7 @@ from tracker.config import ConfigError, preset
 from tracker.frames import FrameError
 from tracker.labels import MaskError
 from tracker.pipeline import HQTracker, NotInitializedError
+from tracker.prompts import BoxPrompt, PolygonPrompt, PromptError, fallback_mask
 
 SHAPE = (20, 30)
 
@@ -317,3 +318,59 @@ def test_two_trackers_interleaved_on_shared_models_equal_two_run_alone(
         np.testing.assert_array_equal(a.labels, b.labels)
         np.testing.assert_array_equal(a.confidence, b.confidence)
     assert {tuple(np.unique(r.labels)) for r in together[1]} != {(0,)}
+
+
+def test_objects_start_from_prompts_and_masks_side_by_side() -> None:
+    tracker, _ = make()
+    box = BoxPrompt(16, 11, 8, 6)
+    result = tracker.initialize(frame(), [A, box])
+    np.testing.assert_array_equal(result.masks[0], A)
+    np.testing.assert_array_equal(result.masks[1], tracker.masks_of(frame(), [box])[0])
+    added = tracker.add_objects(frame(A), [PolygonPrompt(((25, 16), (29, 16), (29, 19), (25, 19)))])
+    assert added.count == 3 and added.masks[2][17, 26]
+    with pytest.raises(PromptError, match="outside the frame"):
+        tracker.initialize(frame(), [A, BoxPrompt(500, 5, 3, 2)])
+    assert tracker.count == 3
+
+
+@dataclass
+class Prompted(BoxFiller):
+    """Segments the left upper pixel of a box, and nothing for other prompts."""
+
+    def segment(self, image: np.ndarray, prompts: list) -> Boxed:
+        masks = np.zeros((len(prompts), *image.shape[:2]), bool)
+        for mask, prompt in zip(masks, prompts, strict=True):
+            if isinstance(prompt, BoxPrompt):
+                mask[prompt.y, prompt.x] = True
+        return Boxed(masks)
+
+
+def test_a_refiner_segments_prompts_and_what_it_misses_is_guessed() -> None:
+    tracker, _ = make(Prompted())
+    polygon = PolygonPrompt(((5, 5), (9, 5), (9, 9), (5, 9)))
+    found = tracker.masks_of(frame(), [BoxPrompt(4, 3, 9, 9), polygon])
+    assert np.argwhere(found[0]).tolist() == [[3, 4]]
+    np.testing.assert_array_equal(found[1], fallback_mask(frame(), polygon))
+    assert tracker.masks_of(frame(), []).shape == (0, *SHAPE)
+
+
+@dataclass
+class UnsureSession(PaintedSession):
+    """Is ever less sure of later objects: 0.75, 0.375, 0.25."""
+
+    def _answer(self, labels: np.ndarray) -> Answer:
+        answer = super()._answer(labels)
+        return Answer(answer.labels, answer.confidence / np.arange(1, self.count + 1))
+
+
+@pytest.mark.parametrize(("least", "kept"), [(0.0, 3), (0.3, 2), (0.7, 1), (0.8, 0)])
+def test_an_object_of_little_confidence_is_answered_as_absent(least: float, kept: int) -> None:
+    config = preset("hqtrack-lite", presence__min_confidence=least)
+    refiner = BoxFiller()
+    tracker = HQTracker(UnsureSession, refiner, config, "stand-in")
+    masks = rectangle(0, 0, 3, 3), rectangle(5, 5, 8, 8), rectangle(12, 12, 15, 15)
+    assert tracker.initialize(frame(), masks).present.all()
+    result = tracker.track(frame(*masks))
+    assert result.present.tolist() == [number < kept for number in range(3)]
+    assert (result.confidence > 0).tolist() == result.present.tolist()
+    assert sum(map(len, refiner.boxes)) == kept

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests.deterministic import deterministic_state
 from tracker.checkpoints import CheckpointError, fill
 from tracker.config import ConfigError
+from tracker.prompts import BoxPrompt, PointPrompt, PolygonPrompt
 from tracker.refiner import CHECKPOINTS, MaskRefiner, build_refiner, checkpoint_path
 from tracker.refiner.build import empty_network
 
@@ -171,6 +172,33 @@ def test_fault_frame_size_change(cheap: nn.Module) -> None:
         alone = MaskRefiner(cheap).refine(image, box, with_logits=True)
         assert found.masks.shape == (1, *shape) and found.masks.dtype == bool
         np.testing.assert_array_equal(found.logits, alone.logits)
+
+
+def test_prompts_equal_the_packages_predictor_with_one_encoding(cheap: nn.Module) -> None:
+    from segment_anything_hq import SamPredictor
+
+    image = texture(120, 160)
+    prompts = [
+        BoxPrompt(10, 20, 51, 61),
+        PointPrompt(((30.5, 40), (80, 90)), background=((5, 100),)),
+        PolygonPrompt(((100, 30), (150, 60), (120, 110))),
+    ]
+    found = MaskRefiner(cheap).segment(image, prompts)
+    assert cheap.image_encoder.calls == 1
+    predictor = SamPredictor(cheap)
+    predictor.set_image(image)
+    asked = [
+        {"box": np.array([10, 20, 60, 80])},
+        {
+            "point_coords": np.array([[30.5, 40], [80, 90], [5, 100]]),
+            "point_labels": np.array([1, 1, 0]),
+        },
+        {"box": np.array([100, 30, 149, 109])},
+    ]
+    for mask, score, inputs in zip(found.masks, found.scores, asked, strict=True):
+        want, scores, _ = predictor.predict(**inputs, multimask_output=True)
+        np.testing.assert_array_equal(mask, want[0])
+        assert score == pytest.approx(scores[0], abs=LOGIT_TOLERANCE)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1)])

@@ -37,7 +37,7 @@ def test_bad_input_ends_its_session_and_the_next_one_is_served() -> None:
         write_frames(here)
         for objects, frames, reason in [
             ([np.zeros(SHAPE, bool)], ["grey"], r"mask of object 1 .*\(48, 64\).* is empty"),
-            ([square(0, 0), (500, 500, 9, 9)], ["grey"], "mask of object 2 .* is empty"),
+            ([square(0, 0), (500, 500, 9, 9)], ["grey"], "BoxPrompt.* lies outside the frame, 64"),
             ([square(0, 0)], ["missing"], r"missing\.png: No such file"),
             ([square(0, 0)], ["grey", "cut"], r"cut\.png is a cut or damaged PNG"),
         ]:

@@ -100,16 +100,3 @@ def test_place_cuts_off_what_lies_outside(offset: tuple[int, int]) -> None:
             if 0 <= y + row < 4 and 0 <= x + column < 5:
                 expected[y + row, x + column] = crop[row, column] != 0
     assert np.array_equal(regions.place(crop, x, y, (4, 5)), expected)
-
-
-def test_the_ellipse_fills_its_box_and_leaves_the_corners() -> None:
-    mask = regions.ellipse(10, 4, 40, 20, (48, 64))
-    rows, columns = np.nonzero(mask)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 23, 10, 49)
-    assert not mask[4, 10]
-    assert mask.sum() == pytest.approx(np.pi / 4 * 40 * 20, rel=0.02)
-
-
-def test_a_tiny_box_gives_the_pixel_it_lies_in_and_one_outside_gives_none() -> None:
-    assert np.argwhere(regions.ellipse(3.1, 2.1, 0.2, 0.2, (5, 6))).tolist() == [[2, 3]]
-    assert not regions.ellipse(-10, -10, 3, 3, (5, 6)).any()

@@ -75,7 +75,7 @@ def test_a_crop_is_placed_and_cut_at_the_border(shared: Station) -> None:
     assert np.array_equal(session.initialize(crop), [expected])
 
 
-def test_a_rectangle_becomes_the_ellipse_inside_it(shared: Station) -> None:
+def test_a_rectangle_reaches_the_tracker_as_a_box(shared: Station) -> None:
     session = shared.session()
     [mask] = session.initialize((10.0, 8.0, 30.0, 20.0))
     rows, columns = np.nonzero(mask)

@@ -9,13 +9,17 @@ import importlib
 from typing import Any
 
 _PUBLIC = {
-    "FrameResult": "tracker.pipeline",
+    "BoxPrompt": "tracker.prompts",
+    "FrameResult": "tracker.stages",
     "HQTracker": "tracker.pipeline",
     "ConfigError": "tracker.config",
     "preset": "tracker.config",
     "CheckpointError": "tracker.checkpoints",
     "FrameError": "tracker.frames",
     "MaskError": "tracker.labels",
+    "PointPrompt": "tracker.prompts",
+    "PolygonPrompt": "tracker.prompts",
+    "PromptError": "tracker.prompts",
 }
 __all__ = sorted(_PUBLIC)
 

@@ -43,21 +43,6 @@ def place(mask: np.ndarray, x: int, y: int, shape: tuple[int, int]) -> np.ndarra
     return full
 
 
-def ellipse(x: float, y: float, width: float, height: float, shape: tuple[int, int]) -> np.ndarray:
-    """The mask [H, W] bool of the ellipse inside a box: what a box at the start is taken for.
-
-    The corners of a box around an object are mostly background. A box too small to hold the centre
-    of a pixel gives the pixel it lies in; one outside the frame gives an empty mask.
-    """
-    rows = (np.arange(shape[0]) + 0.5 - (y + height / 2)) / max(height / 2, 1e-6)
-    columns = (np.arange(shape[1]) + 0.5 - (x + width / 2)) / max(width / 2, 1e-6)
-    mask = rows[:, None] ** 2 + columns[None, :] ** 2 <= 1
-    row, column = int(np.floor(y + height / 2)), int(np.floor(x + width / 2))
-    if not mask.any() and 0 <= row < shape[0] and 0 <= column < shape[1]:
-        mask[row, column] = True
-    return mask
-
-
 def regions_of(labels: np.ndarray, count: int) -> list[Region]:
     """One region for each of the objects 1..count of a label map [H, W], in that order.
 

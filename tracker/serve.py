@@ -94,16 +94,16 @@ class _Session:
         from tracker.frames import read_image
 
         image = read_image(_path_of(request))
-        masks = [_mask_of(region, image.shape[:2]) for region, _ in request.objects or []]
+        objects = [_object_of(region, image.shape[:2]) for region, _ in request.objects or []]
         known = self._count
         if request.type == trax.TraxStatus.INITIALIZE:
             known = 0
-            result = self._tracker.initialize(image, masks)
-        elif masks:
-            result = self._tracker.add_objects(image, masks)
+            result = self._tracker.initialize(image, objects)
+        elif objects:
+            result = self._tracker.add_objects(image, objects)
         else:
             result = self._tracker.track(image)
-        self._count = known + len(masks)
+        self._count = known + len(objects)
         if len(result.confidence) != self._count:
             raise RuntimeError(
                 f"the tracker answered {len(result.confidence)} objects for {self._count}"
@@ -173,14 +173,15 @@ def _path_of(request: trax.server.Request) -> Path:
     return Path(image.path())
 
 
-def _mask_of(region: trax.Region, shape: tuple[int, int]) -> Any:
-    """A mask [H, W] bool of the frame: a mask as it is, a rectangle as the ellipse inside it."""
-    from tracker.regions import ellipse, place
+def _object_of(region: trax.Region, shape: tuple[int, int]) -> Any:
+    """A new object: its mask [H, W] bool in the frame, or for a rectangle the prompt."""
+    from tracker.prompts import BoxPrompt
+    from tracker.regions import place
 
     if region.type == trax.Region.MASK:
         return place(region.array(), *region.offset(), shape)
     if region.type == trax.Region.RECTANGLE:
-        return ellipse(*region.bounds(), shape)
+        return BoxPrompt(*region.bounds())
     raise SessionError(f"objects are started by a mask or a rectangle, not by {region.type}")
 
 

@@ -217,8 +217,8 @@ class Bench:
     def _weights(self) -> tuple[Path, list[str]]:
         """A folder with the weights of the presets that can be measured, and those presets."""
         from tracker.bench import filled
+        from tracker.build import weights_folder
         from tracker.config import PRESETS, preset
-        from tracker.pipeline import weights_folder
 
         source = weights_folder(self.args.weights)
         refiners = {name: refiner_of(self.args, name, self.device) for name in self.args.preset}

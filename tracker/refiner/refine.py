@@ -6,6 +6,7 @@ box per object, the best of the three SAM masks by predicted IoU plus the high-q
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from tracker.prompts import BoxPrompt, PointPrompt, Prompt
 
 BOXES_PER_CALL = 32
 """Boxes decoded at once; more are done in several calls, so that memory stays bounded."""
@@ -38,6 +41,18 @@ class _ImageCode:
     early_features: list[Tensor]
     scaled_size: tuple[int, int]
     frame_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """Prompts of one decoder call: boxes [k, 4] of k masks, or points [P, 2] of one mask.
+
+    on_object [P] bool tells the points on the object from those that are not.
+    """
+
+    boxes: np.ndarray | None = None
+    points: np.ndarray | None = None
+    on_object: np.ndarray | None = None
 
 
 class MaskRefiner:
@@ -79,21 +94,40 @@ class MaskRefiner:
         boxes = np.asarray(boxes, dtype=np.float64)
         if boxes.ndim != 2 or boxes.shape[1] != 4:
             raise ValueError(f"boxes have the shape [K, 4] (XYXY), not {boxes.shape}")
-        masks = np.zeros((len(boxes), *image.shape[:2]), dtype=bool)
+        chunks = [
+            _Marks(boxes=boxes[start : start + self._boxes_per_call])
+            for start in range(0, len(boxes), self._boxes_per_call)
+        ]
+        return self._segment(image, chunks, len(boxes), with_logits)
+
+    @torch.inference_mode()
+    def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Refinement:
+        """Masks for what a user marked, one per prompt; a polygon counts as the box around it.
+
+        image: [H, W, 3] uint8 RGB, encoded once.
+        """
+        return self._segment(image, [_marks(prompt) for prompt in prompts], len(prompts), False)
+
+    def _segment(
+        self, image: np.ndarray, chunks: Sequence[_Marks], count: int, with_logits: bool
+    ) -> Refinement:
+        """`count` masks; every chunk is one decoder call and gives one mask or several."""
+        masks = np.zeros((count, *image.shape[:2]), dtype=bool)
         logits = np.zeros(masks.shape, dtype=np.float32) if with_logits else None
-        scores = np.zeros(len(boxes), dtype=np.float32)
-        if len(boxes) == 0:
+        scores = np.zeros(count, dtype=np.float32)
+        if count == 0:
             return Refinement(masks, scores, logits)
         code = self._encode(image)
-        for start in range(0, len(boxes), self._boxes_per_call):
-            chunk = slice(start, start + self._boxes_per_call)
-            small, predicted = self._decode(code, boxes[chunk])
-            scores[chunk] = predicted[:, 0].cpu().numpy()
+        start = 0
+        for chunk in chunks:
+            small, predicted = self._decode(code, chunk)
+            scores[start : start + len(small)] = predicted[:, 0].cpu().numpy()
             for index, one in enumerate(small, start=start):
                 full = self._to_frame(one, code)
                 masks[index] = (full > self._model.mask_threshold).cpu().numpy()
                 if logits is not None:
                     logits[index] = full.cpu().numpy()
+            start += len(small)
         return Refinement(masks, scores, logits)
 
     def _encode(self, image: np.ndarray) -> _ImageCode:
@@ -107,16 +141,20 @@ class MaskRefiner:
             embedding, early = self._model.image_encoder(self._model.preprocess(pixels))
         return _ImageCode(embedding.float(), [early[0].float()], (height, width), frame_size)
 
-    def _decode(self, code: _ImageCode, boxes: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Boxes [k, 4] of the frame -> logits [k, 1, 256, 256] of the padded square, scores."""
-        (height, width), (old_height, old_width) = code.scaled_size, code.frame_size
-        scale_x, scale_y = width / old_width, height / old_height
-        scaled = boxes * np.array([scale_x, scale_y, scale_x, scale_y])
-        prompts, no_mask = self._model.prompt_encoder(
-            points=None,
-            boxes=torch.as_tensor(scaled, dtype=torch.float32, device=self.device),
-            masks=None,
-        )
+    def _decode(self, code: _ImageCode, marks: _Marks) -> tuple[Tensor, Tensor]:
+        """Marks of k masks -> logits [k, 1, 256, 256] of the padded square, scores [k, 1]."""
+        scale = np.array(code.scaled_size[::-1]) / np.array(code.frame_size[::-1])
+
+        def scaled(places: np.ndarray) -> Tensor:
+            return torch.as_tensor(places * scale, dtype=torch.float32, device=self.device)
+
+        boxes = points = None
+        if marks.boxes is not None:
+            boxes = scaled(marks.boxes.reshape(-1, 2, 2)).flatten(1)
+        if marks.points is not None:
+            kinds = torch.as_tensor(marks.on_object, dtype=torch.int, device=self.device)
+            points = scaled(marks.points)[None], kinds[None]
+        prompts, no_mask = self._model.prompt_encoder(points=points, boxes=boxes, masks=None)
         return self._model.mask_decoder(
             image_embeddings=code.embedding,
             image_pe=self._model.prompt_encoder.get_dense_pe(),
@@ -136,3 +174,11 @@ def scaled_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     """The size of a frame after its long side became `long_side`; at least one pixel each way."""
     scale = long_side / max(height, width)
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+def _marks(prompt: Prompt) -> _Marks:
+    if isinstance(prompt, PointPrompt):
+        places = np.array([*prompt.points, *prompt.background], dtype=np.float64)
+        return _Marks(points=places, on_object=np.arange(len(places)) < len(prompt.points))
+    box = prompt if isinstance(prompt, BoxPrompt) else prompt.box
+    return _Marks(boxes=np.array([box.corners]))

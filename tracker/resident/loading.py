@@ -18,6 +18,8 @@ from tracker.resident.options import OptionsError, ServeOptions
 if TYPE_CHECKING:
     import numpy as np
 
+    from tracker.prompts import Prompt
+
 logger = logging.getLogger(__name__)
 _BACKSTOP_SECONDS = 5.0
 
@@ -37,18 +39,19 @@ class ResultLike(Protocol):
 class TrackerLike(Protocol):
     """What can be served; `tracker.HQTracker` is one.
 
-    image: [H, W, 3] uint8 RGB; masks: one [H, W] bool array per new object. Every frame is exactly
-    one call; `initialize` forgets everything before it. An attribute `weights_note: str`, where
-    there is one, says which weights run; it goes to the log and to the results.
+    image: [H, W, 3] uint8 RGB; objects: for each new one its mask [H, W] bool or a prompt
+    (`tracker.prompts`). Every frame is exactly one call; `initialize` forgets everything before
+    it. An attribute `weights_note: str`, where there is one, says which weights run; it goes to the
+    log and to the results.
     """
 
-    def initialize(self, image: np.ndarray, masks: Sequence[np.ndarray]) -> ResultLike:
+    def initialize(self, image: np.ndarray, objects: Sequence[np.ndarray | Prompt]) -> ResultLike:
         """Start anew with these objects."""
 
     def track(self, image: np.ndarray) -> ResultLike:
         """The objects in the next frame."""
 
-    def add_objects(self, image: np.ndarray, masks: Sequence[np.ndarray]) -> ResultLike:
+    def add_objects(self, image: np.ndarray, objects: Sequence[np.ndarray | Prompt]) -> ResultLike:
         """The next frame, in which new objects appear; they come last in the result."""
 
     def reset(self) -> None:

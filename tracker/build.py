@@ -1,0 +1,123 @@
+"""The parts of a tracker from a preset: settings, weights that are there, device."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracker.config import ConfigError, TrackerConfig, preset
+from tracker.stages import Refiner, Session
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_VARIABLE = "HQTRACK_WEIGHTS"
+"""Environment variable that names the folder of weights; default: `weights/` of the checkout."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What `HQTracker` is made of: see there."""
+
+    new_session: Callable[[], Session]
+    refiner: Refiner | None
+    config: TrackerConfig
+    weights_note: str
+
+
+def build_parts(
+    name: str,
+    weights: str | Path | None,
+    device: str | torch.device | None,
+    overrides: Mapping[str, Any],
+) -> Parts:
+    """The parts of preset `name`; arguments and errors as in `HQTracker.from_preset`."""
+    config = preset(name, **overrides)
+    folder = weights_folder(weights)
+    place = _device(device)
+    config, vmos_note = _with_available_weights(config, folder, overrides)
+    refiner, refiner_note = _refiner(config, folder, place, "refiner__model" in overrides)
+    new_session = _session_maker(config, folder, place)
+    return Parts(new_session, refiner, config, f"{vmos_note}; {refiner_note}")
+
+
+def weights_folder(folder: str | Path | None = None) -> Path:
+    """The folder of weights: as given, else $HQTRACK_WEIGHTS, else `weights/` of the checkout.
+
+    Raises CheckpointError when it does not exist.
+    """
+    from tracker.checkpoints import CheckpointError
+
+    chosen = Path(
+        folder or os.environ.get(WEIGHTS_VARIABLE) or Path(__file__).parents[1] / "weights"
+    )
+    if not chosen.is_dir():
+        raise CheckpointError(
+            f"no weights folder {chosen}; name one (weights=..., or ${WEIGHTS_VARIABLE}), "
+            "`make weights` fills it"
+        )
+    return chosen
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    import torch
+
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "device='cpu' always can"
+        ) from error
+    return chosen
+
+
+def _with_available_weights(
+    config: TrackerConfig, folder: Path, overrides: Mapping[str, Any]
+) -> tuple[TrackerConfig, str]:
+    """The settings that the weights in the folder allow, and a note on which weights they are."""
+    from tracker.vmos.loading import OFFICIAL_VMOS
+
+    if config.name != "hqtrack":
+        return config, f"{config.name} bundled"
+    if (folder / OFFICIAL_VMOS).is_file():
+        return config, f"hqtrack official ({OFFICIAL_VMOS})"
+    light = preset("hqtrack-lite", **overrides)
+    note = "hqtrack-lite bundled (official hqtrack weights not found)"
+    logger.warning("%s is not in %s: running %s", OFFICIAL_VMOS, folder, note)
+    return dataclasses.replace(light, refiner=config.refiner), note
+
+
+def _refiner(
+    config: TrackerConfig, folder: Path, device: torch.device, required: bool
+) -> tuple[Refiner | None, str]:
+    model = config.refiner.model
+    if model is None:
+        return None, "no refiner"
+    from tracker.refiner import build_refiner, checkpoint_path
+
+    path = checkpoint_path(model, folder)
+    if not path.is_file() and not required:
+        logger.warning("%s is not in %s: running without a refiner", path.name, folder)
+        return None, f"no refiner ({path.name} not found)"
+    return build_refiner(model, folder, device), f"refiner {path.name}"
+
+
+def _session_maker(
+    config: TrackerConfig, folder: Path, device: torch.device
+) -> Callable[[], Session]:
+    from tracker.vmos.loading import load_vmos
+    from tracker.vmos.session import VmosSession
+
+    model = load_vmos(config, folder).to(device).eval()
+    return lambda: VmosSession(model, config, device)

@@ -1,0 +1,75 @@
+"""What passes between the stages of a frame: segmenter -> refiner -> answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tracker.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """The answer for one frame.
+
+    labels: [H, W] uint8 (uint16 above 255 objects), 0 background, objects 1..N in order of arrival.
+    confidence: [N] float32 in 0..1, mean probability of the object over its mask, 0 when absent.
+    refined: [N] bool, whether the refiner's mask was taken.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    refined: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """How many objects are tracked (present or not)."""
+        return len(self.confidence)
+
+    @property
+    def masks(self) -> np.ndarray:
+        """[N, H, W] bool, one mask per object in order of arrival; empty where it is absent."""
+        ids = np.arange(1, self.count + 1, dtype=self.labels.dtype)
+        return self.labels[None] == ids[:, None, None]
+
+    @property
+    def present(self) -> np.ndarray:
+        """[N] bool, whether the object has at least one pixel."""
+        return np.bincount(self.labels.ravel(), minlength=self.count + 1)[1:] > 0
+
+
+class Segmented(Protocol):
+    """What a session answers: labels [H, W] with ids 0..N, confidence [N] float32 in 0..1."""
+
+    @property
+    def labels(self) -> np.ndarray: ...
+    @property
+    def confidence(self) -> np.ndarray: ...
+
+
+class Session(Protocol):
+    """One video being segmented, as `tracker.vmos.session.VmosSession` does it."""
+
+    def start(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented: ...
+    def step(self, image: np.ndarray) -> Segmented: ...
+    def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented: ...
+
+
+class Refined(Protocol):
+    """What a refiner answers: masks [K, H, W] bool, one per box."""
+
+    @property
+    def masks(self) -> np.ndarray: ...
+
+
+class Refiner(Protocol):
+    """Masks for boxes [K, 4] (XYXY, inclusive) or for a user's prompts in a frame.
+
+    As `tracker.refiner.MaskRefiner` does it.
+    """
+
+    def refine(self, image: np.ndarray, boxes: np.ndarray) -> Refined: ...
+    def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Refined: ...
