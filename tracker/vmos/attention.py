@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tracker.vmos.attention_fused import fused_global, fused_local
+
 SCORES_AT_ONCE = 1 << 24
 """Most attention scores held at a time by `global_attention` (64 MiB in float32)."""
 
@@ -32,6 +34,8 @@ def global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     query [B, N, D], key [B, M, D], value [B, M, V]; returns [B, N, V]. The queries are divided
     by sqrt(D).
     """
+    if fused := fused_global(query, key, value):
+        return fused(query, key, value)
     scaled = query / math.sqrt(query.shape[-1])
     chunk = _queries_at_once(key)
     transposed = key.transpose(1, 2)
@@ -60,6 +64,8 @@ def local_attention(
     Works on tiles of TILE x TILE queries, each against the (TILE + window - 1) squared keys that
     any of them can see.
     """
+    if fused := fused_local(window, query, key, value, bias):
+        return fused(query, key, value, bias, grid, window)
     height, width = grid
     halo = TILE + window - 1
     queries = _tiles(query / math.sqrt(query.shape[-1]), grid, 0)
