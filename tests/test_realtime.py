@@ -58,12 +58,16 @@ def test_frames_whose_segmentation_was_slow_are_left_out() -> None:
 
 
 def test_a_refiner_that_was_slow_once_is_tried_again() -> None:
-    """60 ms with 30 left: .98 to the 35th is below a half, and frame 37 sees 35 of them."""
-    times = [60] + [10] * 49
-    found = refined_frames(RealtimeConfig(deadline_ms=50), [20] * 50, times)
-    assert found[:2] == [1, 37]
-    assert math.ceil(math.log(0.5) / math.log(0.98)) == 35
-    assert found[1:] == list(range(37, 51)), "the new time brings the estimate down"
+    """60 ms with 30 left: .99 to the 69th is below a half, and frame 71 sees 69 of them."""
+    times = [60] + [10] * 89
+    found = refined_frames(RealtimeConfig(deadline_ms=50), [20] * 90, times)
+    assert math.ceil(math.log(0.5) / math.log(0.99)) == 69
+    assert found == [1, *range(71, 91)]
+
+
+def test_a_refiner_that_is_always_a_third_too_slow_is_late_in_one_frame_of_thirty() -> None:
+    found = refined_frames(RealtimeConfig(deadline_ms=50), [20] * 300, [40] * 300)
+    assert found == list(range(1, 301, 30))
 
 
 def test_a_refiner_that_is_ever_too_slow_runs_at_least_every_nth_frame() -> None:
@@ -74,11 +78,13 @@ def test_a_refiner_that_is_ever_too_slow_runs_at_least_every_nth_frame() -> None
     assert refined_frames(both, [20] * 6, [29] * 6) == [1, 3, 5]
 
 
-def test_the_newest_time_counts_a_quarter() -> None:
-    """20 and 56 ms are taken for 29 ms, which fits beside 20; 64 ms for 31, which does not."""
+def test_the_newest_time_counts_a_quarter_or_wholly_when_it_is_the_longest() -> None:
+    """29 and 9 ms are taken for 24 ms, which fits beside 25 and not beside 27; 9 and 29 for 29."""
     config = RealtimeConfig(deadline_ms=50)
-    assert refined_frames(config, [20] * 3, [20, 56, 1]) == [1, 2, 3]
-    assert refined_frames(config, [20] * 3, [20, 64, 1]) == [1, 2]
+    assert refined_frames(config, [20, 20, 25], [29, 9, 1]) == [1, 2, 3]
+    assert refined_frames(config, [20, 20, 27], [29, 9, 1]) == [1, 2]
+    assert refined_frames(config, [20, 20, 20], [9, 29, 1]) == [1, 2, 3]
+    assert refined_frames(config, [20, 20, 22], [9, 29, 1]) == [1, 2]
 
 
 def test_an_encoding_is_begun_early_where_the_estimates_leave_time() -> None:

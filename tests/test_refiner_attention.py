@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.deterministic import deterministic_state
 from tests.tolerances import TOLERANCES
@@ -109,20 +110,23 @@ def test_every_attention_of_the_published_models_is_replaced(model, count):
 
 
 def test_scores_of_all_by_all_places_are_never_made(monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "softmax", None)
-    called = []
+    """The flash kernel takes the tensors: otherwise PyTorch raises here, or makes the scores."""
+    given = []
     attend = F.scaled_dot_product_attention
 
-    def counted(query, key, value, **settings):
-        called.append((query.shape, settings))
-        return attend(query, key, value, **settings)
+    def watched(*tensors, **settings):
+        given.append([tensor.shape[-1] for tensor in tensors])
+        return attend(*tensors, **settings)
 
-    monkeypatch.setattr(F, "scaled_dot_product_attention", counted)
-    module = relative_attention()
-    use_fused_attention(module)
-    module(torch.zeros(1, 14, 14, 160))
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    relative = relative_attention()
+    tiny = filled(TinyAttention(64, 32, 2, attn_ratio=1, resolution=(7, 7)))
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        for module, image in ((relative, (1, 14, 14, 160)), (tiny, (1, 49, 64))):
+            use_fused_attention(module)
+            module(torch.ones(image))
     # 80 channels, 14 rows and 14 columns make 108; the next multiple of 8
-    assert called == [((1, 2, 196, 112), {"scale": 1.0})]
+    assert given == [[112, 112, 112], [32, 32, 32]]
 
 
 @pytest.mark.gpu

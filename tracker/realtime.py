@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from tracker.config import RealtimeConfig
 
 NEWEST_SHARE = 0.25
-"""Weight of the newest time in the running estimates; ours."""
+"""Weight of the newest time in the running estimates (ours); a slower refiner counts at once."""
 
-FADING = 0.98
+FADING = 0.99
 """The refiner's estimate shrinks by this factor with every frame it is too slow for (ours).
 
-So a refiner that was slow once is tried again: after 35 frames when it took twice the time left.
+So a refiner that was slow once is tried again: after 69 frames when it took twice the time left.
+One that always takes a third more than there is makes one frame in 30 late.
 """
 
 
@@ -68,7 +69,8 @@ class RefineSchedule:
         """The refiner runs, and has given its masks when the block ends."""
         begin = self._clock()
         yield
-        self._refining = _mixed(self._refining, self._clock() - begin)
+        spent = self._clock() - begin
+        self._refining = max(spent, _mixed(self._refining, spent))
         self._since = 0
 
     def _due(self, segmenting: float) -> bool:

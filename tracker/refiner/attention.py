@@ -17,7 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 LANES = 8
-"""Fused kernels take channels in multiples of this; more of them, zero, change nothing."""
+"""Flash kernels take channels in multiples of this, as many of values as of queries and keys.
+
+Further ones, zero, change nothing.
+"""
 
 
 def use_fused_attention(encoder: nn.Module) -> int:
@@ -54,10 +57,11 @@ def _relative(module: nn.Module, image: Tensor) -> Tensor:
             torch.einsum("bnhwc,wkc->bnhwk", maps, columns).flatten(2, 3),
         ]
         places = [_place_of_keys(height, width, query).expand(*key.shape[:2], -1, -1)]
+    query, key = torch.cat(parts, dim=-1), torch.cat([key, *places], dim=-1)
+    width = query.shape[-1] + -query.shape[-1] % LANES
     attended = F.scaled_dot_product_attention(
-        _padded(torch.cat(parts, dim=-1)), _padded(torch.cat([key, *places], dim=-1)),
-        _padded(value), scale=1.0,
-    )  # fmt: skip
+        _widened(query, width), _widened(key, width), _widened(value, width), scale=1.0
+    )
     attended = attended[..., :channels].transpose(1, 2).reshape(batch, height, width, -1)
     return module.proj(attended)
 
@@ -68,7 +72,7 @@ def _biased(module: nn.Module, tokens: Tensor) -> Tensor:
     qkv = module.qkv(module.norm(tokens)).view(batch, count, module.num_heads, -1).transpose(1, 2)
     query, key, value = qkv.split([module.key_dim, module.key_dim, module.d], dim=-1)
     attended = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=module.ab.to(query.dtype), scale=module.scale
+        query, key, value, attn_mask=module.ab[None].to(query.dtype), scale=module.scale
     )
     return module.proj(attended.transpose(1, 2).reshape(batch, count, module.dh))
 
@@ -92,5 +96,5 @@ def _place_of_keys(height: int, width: int, like: Tensor) -> Tensor:
     return torch.cat([row, column], dim=1)
 
 
-def _padded(tokens: Tensor) -> Tensor:
-    return F.pad(tokens, (0, -tokens.shape[-1] % LANES))
+def _widened(tokens: Tensor, width: int) -> Tensor:
+    return F.pad(tokens, (0, width - tokens.shape[-1]))
