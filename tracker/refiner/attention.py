@@ -58,9 +58,9 @@ def _relative(module: nn.Module, image: Tensor) -> Tensor:
         ]
         places = [_place_of_keys(height, width, query).expand(*key.shape[:2], -1, -1)]
     query, key = torch.cat(parts, dim=-1), torch.cat([key, *places], dim=-1)
-    width = query.shape[-1] + -query.shape[-1] % LANES
+    lanes = query.shape[-1] + -query.shape[-1] % LANES
     attended = F.scaled_dot_product_attention(
-        _widened(query, width), _widened(key, width), _widened(value, width), scale=1.0
+        _widened(query, lanes), _widened(key, lanes), _widened(value, lanes), scale=1.0
     )
     attended = attended[..., :channels].transpose(1, 2).reshape(batch, height, width, -1)
     return module.proj(attended)
@@ -96,5 +96,5 @@ def _place_of_keys(height: int, width: int, like: Tensor) -> Tensor:
     return torch.cat([row, column], dim=1)
 
 
-def _widened(tokens: Tensor, width: int) -> Tensor:
-    return F.pad(tokens, (0, width - tokens.shape[-1]))
+def _widened(tokens: Tensor, lanes: int) -> Tensor:
+    return F.pad(tokens, (0, lanes - tokens.shape[-1]))
