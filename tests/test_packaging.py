@@ -16,10 +16,12 @@ HEAVY = ("torch", "cv2", "numpy", "timm", "vot", "trax")
 # Layer of each part of the package. A part imports parts of lower layers, and of its own.
 LAYERS = {
     "config": 0,
+    "device": 0,
     "labels": 0,
     "weights": 0,
     "frames": 1,
     "prompts": 1,
+    "realtime": 1,
     "stages": 2,
     "preprocess": 2,
     "regions": 2,

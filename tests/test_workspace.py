@@ -185,6 +185,17 @@ def test_results_of_other_weights_are_called_stale(workspace: Workspace) -> None
     assert "other weights than" in record.stale(workspace, "Still")
 
 
+def test_results_of_other_settings_are_called_stale(workspace: Workspace, monkeypatch) -> None:
+    monkeypatch.setenv("HQTRACK_SET", "memory__interval=25")
+    assert "other settings than" in record.stale(workspace, "Still")
+    path = workspace.results("Still") / "made_by.json"
+    records = json.loads(path.read_text())
+    del records[0]["settings"]  # as written before settings were noted
+    path.write_text(json.dumps(records))
+    monkeypatch.delenv("HQTRACK_SET")
+    assert record.stale(workspace, "Still") is None
+
+
 def test_fingerprint_sees_weights_and_code(tmp_path: Path) -> None:
     (tmp_path / "tracker" / "vot").mkdir(parents=True)
     (tmp_path / "weights").mkdir()

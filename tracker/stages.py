@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -68,8 +68,13 @@ class Refined(Protocol):
 class Refiner(Protocol):
     """Masks for boxes [K, 4] (XYXY, inclusive) or for a user's prompts in a frame.
 
-    As `tracker.refiner.MaskRefiner` does it.
+    As `tracker.refiner.MaskRefiner` does it. `refine` takes a frame, or what `encode` has made of
+    it; encodes_ahead: whether the device encodes beside the segmenter, so that it is worth
+    calling `encode` first.
     """
 
-    def refine(self, image: np.ndarray, boxes: np.ndarray) -> Refined: ...
+    @property
+    def encodes_ahead(self) -> bool: ...
+    def encode(self, image: np.ndarray) -> Any: ...
+    def refine(self, image: Any, boxes: np.ndarray) -> Refined: ...
     def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Refined: ...

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tracker.config import MemoryConfig, TrackerConfig
+from tracker.device import upload
 from tracker.labels import label_dtype
 from tracker.preprocess import labels_to_model, to_model_input
 from tracker.vmos.memory import LongTermMemory, ShortTermMemory
@@ -214,7 +215,7 @@ class VmosSession:
         return self.count // self._config.vmos.objects_per_group
 
     def _encode(self, image: np.ndarray) -> EncodedFrame:
-        model_input = to_model_input(image, self._config.frame).to(self._device)
+        model_input = upload(to_model_input(image, self._config.frame), self._device)
         with self._arithmetic():
             features = self._model.encode_image(model_input)
         height, width = model_input.shape[2:]
