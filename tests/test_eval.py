@@ -10,6 +10,7 @@ from PIL import Image
 
 from tracker.bench import eval_vos
 from tracker.bench.floors import RepeatFirstMask, WarpByFlow
+from tracker.bench.one_by_one import OneByOne
 from tracker.training.sources import find_videos
 
 SHAPE = (64, 96)
@@ -177,3 +178,31 @@ def test_weights_of_a_file_run_with_their_own_network(two_objects, capsys):
     assert "broken.safetensors" in capsys.readouterr().err
     assert eval_vos.main([*arguments, "--set", "memory__intervall=3"]) == 2
     assert "memory__interval" in capsys.readouterr().err
+
+
+def test_one_by_one_every_object_has_a_tracker_of_its_own_and_the_smaller_lies_on_top():
+    made = []
+
+    def make():
+        made.append(RepeatFirstMask())
+        return made[-1]
+
+    large, small, late = (np.zeros(SHAPE, bool) for _ in range(3))
+    large[10:50, 10:60], small[20:30, 20:30], late[0:4, 0:4] = True, True, True
+    alone = OneByOne(make)
+    image = np.zeros((*SHAPE, 3), np.uint8)
+    first = alone.initialize(image, [small, large])
+    np.testing.assert_array_equal(first.labels, np.where(small, 1, 2 * large))
+    added = alone.add_objects(image, [late])
+    np.testing.assert_array_equal(added.labels, first.labels + 3 * late)
+    np.testing.assert_array_equal(alone.track(image).labels, added.labels)
+    assert len(made) == 3
+    alone.initialize(image, [late])
+    np.testing.assert_array_equal(alone.track(image).labels, late)
+
+
+def test_the_one_by_one_row_stands_beside_the_joint_one(two_objects, capsys):
+    root, _ = two_objects
+    argv = ["--data", str(root), "--no-floors", "--one-by-one"]
+    assert eval_vos.main(argv, tracker=RepeatFirstMask) == 0
+    assert "one by one" in capsys.readouterr().out

@@ -19,12 +19,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def model_size(height: int, width: int, config: FrameConfig) -> tuple[int, int]:
     """Height and width of the network's input for a frame of this size, in pixels.
 
-    The short edge is scaled up to `min_short_edge`, then the long edge down to `max_long_edge`;
-    sides are cut to whole pixels after each step, and last become multiples of the stride plus 1.
+    The short edge is scaled up to `min_short_edge` or down to `max_short_edge`, then the long edge
+    down to `max_long_edge`; sides are cut to whole pixels after each step, and last become
+    multiples of the stride plus 1.
     """
-    scale = 1.0
-    if config.min_short_edge is not None and min(height, width) < config.min_short_edge:
-        scale = config.min_short_edge / min(height, width)
+    scale, short = 1.0, min(height, width)
+    if config.min_short_edge is not None and short < config.min_short_edge:
+        scale = config.min_short_edge / short
+    elif config.max_short_edge is not None and short > config.max_short_edge:
+        scale = config.max_short_edge / short
     tall, wide = int(height * scale), int(width * scale)
     if config.max_long_edge is not None and max(tall, wide) > config.max_long_edge:
         scale = config.max_long_edge / max(tall, wide)

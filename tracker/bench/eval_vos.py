@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
 
 from tracker.bench.floors import RepeatFirstMask, WarpByFlow
 from tracker.bench.metrics import Scorer
+from tracker.bench.one_by_one import OneByOne
 from tracker.bench.scores import SequenceScore, as_json, mean, percent, table
 from tracker.config import ConfigError, preset
 from tracker.training.sources import DataError, Video, find_videos, read_labels, read_rgb
+
+if TYPE_CHECKING:
+    from tracker.build import Parts
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--max-frames", type=int, help="only the first frames of each video")
     p.add_argument("--floors-only", action="store_true", help="no tracker, no weights needed")
     p.add_argument("--no-floors", action="store_true", help="only the tracker")
+    p.add_argument("--one-by-one", action="store_true", help="also every object tracked alone")
     p.add_argument("--threads", type=int, help="CPU threads of OpenCV and torch")
     p.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings, as memory__interval=25"
@@ -166,6 +171,9 @@ def main(argv: list[str], tracker: Callable[[], Tracker] | None = None) -> int:
             print(f"eval: {error}", file=sys.stderr)
             return 2
         methods[args.preset] = evaluate(tracker, videos, args.max_frames)
+        if args.one_by_one:
+            alone = OneByOne(tracker)
+            methods["one by one"] = evaluate(lambda: alone, videos, args.max_frames)
     if not args.no_floors:
         methods["repeat first mask"] = evaluate(RepeatFirstMask, videos, args.max_frames)
         methods["warp by flow"] = evaluate(WarpByFlow, videos, args.max_frames)
@@ -193,20 +201,21 @@ def _videos(args: argparse.Namespace) -> list[Video]:
 
 
 def _preset(args: argparse.Namespace) -> Callable[[], Tracker]:
-    """One tracker, used for every video."""
+    """What makes trackers that share one model."""
     import torch
 
+    from tracker.build import build_parts
     from tracker.pipeline import HQTracker
 
     if args.threads:
         torch.set_num_threads(args.threads)
     overrides = dict(_setting(text) for text in args.set)
     if args.weights is not None and args.weights.is_file():
-        tracker = _of_file(args.weights, args.preset, args.device, overrides)
+        parts = _parts_of_file(args.weights, args.preset, args.device, overrides)
     else:
-        tracker = HQTracker.from_preset(args.preset, args.weights, args.device, **overrides)
-    log.info("weights: %s", tracker.weights_note)
-    return lambda: tracker
+        parts = build_parts(args.preset, args.weights, args.device, overrides)
+    log.info("weights: %s", parts.weights_note)
+    return lambda: HQTracker(parts.new_session, parts.refiner, parts.config, parts.weights_note)
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -217,12 +226,12 @@ def _setting(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _of_file(file: Path, name: str, device: str | None, overrides: dict[str, Any]) -> Tracker:
-    """A tracker with the network and weights of one file (as training writes it), no refiner."""
+def _parts_of_file(file: Path, name: str, device: str | None, overrides: dict[str, Any]) -> Parts:
+    """The network and weights of one file (as training writes it), no refiner."""
     import torch
 
+    from tracker.build import Parts
     from tracker.checkpoints import fill, read_bundled
-    from tracker.pipeline import HQTracker
     from tracker.vmos.model import VmosModel
     from tracker.vmos.session import VmosSession
 
@@ -231,5 +240,5 @@ def _of_file(file: Path, name: str, device: str | None, overrides: dict[str, Any
     model = VmosModel(network)
     fill(model, state, str(file))
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    model = model.to(place).eval()
-    return HQTracker(lambda: VmosSession(model, config, place), None, config, str(file))
+    model = model.to(place, memory_format=torch.channels_last).eval()
+    return Parts(lambda: VmosSession(model, config, place), None, config, str(file))

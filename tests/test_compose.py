@@ -1,0 +1,55 @@
+"""Composed videos: several objects, exact masks, the same for the same arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tracker.training import compose
+from tracker.training.sources import find_videos
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two videos of 8 frames with one moving disc each; one is named as a validation sequence."""
+    root, rng = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
+    for name, colour in (("blackswan", 220), ("other", 30)):
+        for part in ("frames", "masks"):
+            (root / name / part).mkdir(parents=True)
+        texture = cv2.GaussianBlur(rng.integers(0, 255, (120, 160, 3)).astype(np.uint8), (0, 0), 3)
+        for t in range(8):
+            mask = cv2.circle(np.zeros((120, 160), np.uint8), (50 + 4 * t, 60), 25, 1, -1)
+            image = np.where(mask[..., None] > 0, np.uint8(colour), texture)
+            Image.fromarray(image).save(root / name / f"frames/{t:05d}.png")
+            Image.fromarray(mask).save(root / name / f"masks/{t:05d}.png")
+    return root
+
+
+def test_composed_videos_have_several_objects_and_can_be_scored(data: Path, tmp_path: Path) -> None:
+    arguments = ["--clips", "2", "--frames", "5", "--size", "97"]
+    for name in ("one", "same"):
+        out = tmp_path / name
+        assert compose.main(["--data", str(data), "--out", str(out), *arguments]) == 0
+    videos = find_videos(tmp_path / "one")
+    assert [video.name for video in videos] == ["composed_000", "composed_001"]
+    for video in videos:
+        first = np.array(Image.open(video.masks[0]))
+        assert first.shape == (97, 97) and len(video.frames) == 5
+        assert len(np.unique(first[first > 0])) >= 2
+        for path in (*video.frames, *video.masks):
+            same = tmp_path / "same" / path.relative_to(tmp_path / "one")
+            assert path.read_bytes() == same.read_bytes()
+
+
+def test_what_cannot_be_composed_is_an_error(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kept.txt").write_text("x")
+    assert compose.main(["--data", str(data), "--out", str(tmp_path)]) == 1
+    assert "is not empty; name another folder" in capsys.readouterr().err
+    assert compose.main(["--data", str(tmp_path), "--out", str(tmp_path / "new")]) == 1
+    assert "no video with masks" in capsys.readouterr().err
