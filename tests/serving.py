@@ -135,6 +135,7 @@ class Station:
         *arguments: str,
         module: str = "tracker.attach",
         factory: tuple[str, ...] = FACTORY,
+        cwd: Path | None = None,
         **env: str,
     ) -> subprocess.Popen[bytes]:
         """A tracker process on pipes, started as the toolkit does."""
@@ -145,7 +146,7 @@ class Station:
             stderr=subprocess.STDOUT,
             bufsize=0,
             env={**self.environment, **env},
-            cwd=self.folder,
+            cwd=cwd or self.folder,
         )
 
     def session(self, *arguments: str, **env: str) -> Session:

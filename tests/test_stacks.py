@@ -203,3 +203,15 @@ def test_other_stacks_are_packed_as_they_are(tmp_path: Path, monkeypatch) -> Non
     monkeypatch.setattr(toolkit, "run_toolkit", lambda *about: seen.append(about))
     entry.pack(made, "Still")
     assert seen == [(made, "pack", "Still")]
+
+
+def test_points_need_a_tracker_of_the_folder_protocol(tmp_path: Path) -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    workspace.add_arguments(parser)
+    where = ["--stack", "vots2026/point", "--workspace", str(tmp_path / "w")]
+    with pytest.raises(VotError, match="TRACKER=HQTrackPoint"):
+        workspace.workspace_of(parser.parse_args(where))
+    chosen = workspace.workspace_of(parser.parse_args([*where, "--tracker", "HQTrackPoint"]))
+    assert chosen.stack_name == "vots2026/point"

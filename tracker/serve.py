@@ -22,6 +22,7 @@ from pathlib import Path
 import trax
 
 from tracker.resident import refusal
+from tracker.resident.jobs import Job
 from tracker.resident.loading import ResultLike, TrackerLike, explain, load, time_limit
 from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
 from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
@@ -175,8 +176,26 @@ def _path_of(request: trax.server.Request) -> Path:
     return Path(image.path())
 
 
-def serve_in_process(options: ServeOptions) -> int:
-    """Load the models in this process and run one session over descriptors 0 and 1.
+def run_job(
+    tracker: TrackerLike, job: Job, log: Path, shall_end: Callable[[], str | None]
+) -> str | None:
+    """One session of the resident server, by either protocol; see `run_session`."""
+    if job.folder is None:
+        return run_session(tracker, job.input_fd, job.output_fd, log, shall_end)
+    return _run_folder(tracker, job.folder, shall_end)
+
+
+def _run_folder(
+    tracker: TrackerLike, folder: str, shall_end: Callable[[], str | None] | None = None
+) -> str | None:
+    from tracker.folder_session import run_folder
+
+    return run_folder(tracker, Path(folder), shall_end)
+
+
+def serve_in_process(options: ServeOptions, folder: str | None = None) -> int:
+    """Load the models in this process and run one session: over descriptors 0 and 1, or the
+    sequence in a folder.
 
     Does not return: the process ends at once (0 after a good session), because a slow clean-up of
     the accelerator would be killed by the toolkit.
@@ -189,7 +208,8 @@ def serve_in_process(options: ServeOptions) -> int:
     _log_to_stderr()
 
     def refuse(reason: str) -> None:
-        refusal.refuse(input_fd, output_fd, f"{reason} (log: {log})")
+        if folder is None:
+            refusal.refuse(input_fd, output_fd, f"{reason} (log: {log})")
 
     try:
         with time_limit(options.start_seconds, refuse):
@@ -198,7 +218,10 @@ def serve_in_process(options: ServeOptions) -> int:
         logger.exception("loading failed")
         refuse(explain(error))
         os._exit(1)
-    status = run_session(tracker, input_fd, output_fd, log)
+    if folder is None:
+        status = run_session(tracker, input_fd, output_fd, log)
+    else:
+        status = _run_folder(tracker, folder)
     os._exit(0 if status is None else 1)
 
 
@@ -231,7 +254,7 @@ def _serve_resident(options: ServeOptions, place: Place, listener: socket.socket
 
     faulthandler.enable()
     os.dup2(2, 1)
-    status = ResidentServer(listener, options, place, run_session).run()
+    status = ResidentServer(listener, options, place, run_job).run()
     os._exit(status)
 
 

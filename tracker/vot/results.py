@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tracker.vot.errors import VotError
 from tracker.vot.expected import TrajectoryFile
-from tracker.vot.regions import INITIALIZATION, MaskRegion, Region, Special
+from tracker.vot.regions import INITIALIZATION, MaskRegion, Region, Shape, Special
 from tracker.vot.trajectory import read_trajectory, read_values
 from tracker.vot.workspace import Workspace
 
@@ -52,7 +52,8 @@ def _check_regions(file: TrajectoryFile, regions: list[Region]) -> list[Problem]
         problems.append(Problem(file, "the first frame is not marked as the initialisation"))
     first = file.sequence.starts[file.object_id] + 1
     special = [i for i in range(first, len(regions)) if isinstance(regions[i], Special)]
-    if special and not file.may_fail:
+    points = any(isinstance(region, Shape) and region.kind == "point" for region in regions)
+    if special and not file.may_fail and not points:
         text = f"no region in frame {special[0] + 1} ({len(special)} such frames)"
         problems.append(Problem(file, text))
     masks = [region for region in regions if isinstance(region, MaskRegion)]

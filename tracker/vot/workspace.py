@@ -7,6 +7,7 @@ workspaces of their own in `runs/`, so that results never mix.
 from __future__ import annotations
 
 import argparse
+import configparser
 import importlib.util
 import os
 import re
@@ -40,6 +41,8 @@ REFUSED_STACKS = {
         "its frames have depth; HQTrack is trained on colour",
     ),
 }
+
+POINT_STACKS = ("vots2026/point",)
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,11 @@ def workspace_of(args: argparse.Namespace) -> Workspace:
     """
     if args.stack in REFUSED_STACKS:
         raise VotError(f"cannot run {args.stack}: {REFUSED_STACKS[args.stack]}")
+    if args.stack in POINT_STACKS and "trax" in _protocol(args.tracker):
+        raise VotError(
+            f"{args.stack} gives points, which TraX cannot carry: name a tracker of the folder "
+            "protocol, TRACKER=HQTrackPoint"
+        )
     if args.workspace is not None and args.sequences is None and args.stack is None:
         return _known(Workspace(args.workspace.resolve()))
     if args.sequences is None and args.stack is None:
@@ -195,6 +203,13 @@ def workspace_of(args: argparse.Namespace) -> Workspace:
     if find_stack(stack, folder) is None:
         raise VotError(_no_stack(stack))
     return make_workspace(folder, sequences, stack)
+
+
+def _protocol(tracker: str) -> str:
+    """The protocol of a section of trackers.ini, "" where there is none."""
+    registry = configparser.ConfigParser(interpolation=None)
+    registry.read(REGISTRY)
+    return registry.get(tracker.partition("@")[0], "protocol", fallback="")
 
 
 def _known(workspace: Workspace) -> Workspace:
