@@ -107,19 +107,20 @@ def remove_damaged(workspace: Workspace, tracker: str) -> list[str]:
     return removed
 
 
-def frame_rates(workspace: Workspace, tracker: str) -> dict[str, tuple[int, float]]:
-    """Sequence -> (frames, seconds) as the toolkit measured them, without the first frame.
+def frame_rates(workspace: Workspace, tracker: str) -> dict[tuple[str, str], tuple[int, float]]:
+    """(Experiment, sequence) -> (frames, seconds) as the toolkit measured them, without the first.
 
     The first frame's time holds the initialisation. The times of a sequence are the same for all
-    its objects: they are tracked together.
+    its objects: they are tracked together. Of several runs over a sequence the first counts.
     """
     rates = {}
     for file in workspace.expected(tracker):
         path = file.values("time")
-        if file.sequence.name in rates or not path.is_file():
+        place = (file.experiment, file.sequence.name)
+        if place in rates or not path.is_file():
             continue
         times = [float(value) for value in read_values(path)[1:] if value]
-        rates[file.sequence.name] = (len(times), sum(times))
+        rates[place] = (len(times), sum(times))
     return rates
 
 
