@@ -84,10 +84,12 @@ def test_challenge_stacks_keep_the_toolkits_names(runs: Path, stack: str) -> Non
 
 
 def test_stacks_that_cannot_run_say_why(runs: Path) -> None:
-    for stack in module.BROKEN_STACKS:
+    for stack in module.REFUSED_STACKS:
         assert module.find_stack(stack, runs) is not None
-        with pytest.raises(VotError, match="cannot run"):
+        with pytest.raises(VotError, match=f"cannot run {stack}: "):
             _chosen("--stack", stack)
+    with pytest.raises(VotError, match="TraX carries no texts"):
+        _chosen("--stack", "vots2026/referral")
     with pytest.raises(VotError, match="no stack 'vots1999'"):
         _chosen("--stack", "vots1999")
     assert not runs.exists()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from tracker.vot import record, results, toolkit
+from tracker.vot import entry, record, results, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import LOCAL_STACK, Workspace, add_arguments, workspace_of
 
@@ -55,7 +55,7 @@ def check_before(workspace: Workspace, tracker: str) -> list[str]:
 def pack(workspace: Workspace, tracker: str) -> Path:
     """Run `vot pack`; returns the new zip. VotError when it made none."""
     started = time.time() - 1
-    run = toolkit.run_toolkit(workspace, "pack", tracker)
+    run = entry.pack(workspace, tracker)
     found = [
         path
         for path in workspace.folder.glob(f"{tracker.partition('@')[0]}*.zip")
