@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import logging
 import os
-import select
 import socket
 import sys
 import tempfile
@@ -22,10 +21,12 @@ from pathlib import Path
 import trax
 
 from tracker.resident import refusal
+from tracker.resident.grammar import SessionError
 from tracker.resident.jobs import Job
 from tracker.resident.loading import ResultLike, TrackerLike, explain, load, time_limit
 from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
 from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
+from tracker.resident.requests import Requests
 from tracker.trax_regions import KINDS, answer_of, object_of
 
 logger = logging.getLogger(__name__)
@@ -34,13 +35,8 @@ _DESCRIPTION = (
     "The resident TraX server: loads the models once and serves one session after another. "
     "trackers.ini starts it by itself when it is needed; by hand it stays in the foreground."
 )
-_POLL_MILLISECONDS = 500
 # The toolkit takes any failure in the first 0.1 s of a tracker process for a time-out.
 _FALSE_TIMEOUT_SECONDS = 0.25
-
-
-class SessionError(Exception):
-    """The session cannot go on; the message says why."""
 
 
 def run_session(
@@ -60,15 +56,15 @@ def run_session(
     begin = time.monotonic()
     server = None
     try:
-        server = _greet(tracker, input_fd, output_fd)
-        session = _Session(tracker)
-        while True:
-            if shall_end is not None:
-                _await_request(input_fd, shall_end)
-            request = _next_request(server)
-            if request.type == trax.TraxStatus.QUIT:
-                return None
-            server.status(session.answer(request))
+        with Requests(input_fd) as requests:
+            server = _greet(tracker, requests.fileno(), output_fd)
+            session = _Session(tracker)
+            while True:
+                requests.admit(shall_end)
+                request = server.wait()
+                if request.type == trax.TraxStatus.QUIT:
+                    return None
+                server.status(session.answer(request))
     except (Exception, KeyboardInterrupt) as error:
         ended = isinstance(error, SessionError)
         logger.error("session failed: %s", explain(error), exc_info=not ended)
@@ -143,30 +139,6 @@ def _greet(tracker: TrackerLike, input_fd: int, output_fd: int) -> trax.Server:
         )
     finally:
         del os.environ["TRAX_IN"], os.environ["TRAX_OUT"]
-
-
-def _await_request(input_fd: int, shall_end: Callable[[], str | None]) -> None:
-    """Return when the client has written something or left. Raises SessionError."""
-    poll = select.poll()
-    poll.register(input_fd, select.POLLIN)
-    while True:
-        reason = shall_end()
-        if reason is not None:
-            raise SessionError(reason)
-        if poll.poll(_POLL_MILLISECONDS):
-            return
-
-
-def _next_request(server: trax.Server) -> trax.server.Request:
-    try:
-        return server.wait()
-    except trax.TraxException as error:
-        if "Protocol error" not in str(error):
-            raise
-        raise SessionError(
-            "the request could not be read; libtrax takes no file names with letters outside "
-            "ASCII: are there any in the path of the sequences?"
-        ) from error
 
 
 def _path_of(request: trax.server.Request) -> Path:

@@ -43,7 +43,7 @@ def check_trajectory(file: TrajectoryFile) -> list[Problem]:
     info = file.sequence
     if len(regions) != info.length:
         return [Problem(file, f"{len(regions)} frames of {info.length}")]
-    return _check_regions(file, regions) + _check_times(file)
+    return _check_regions(file, regions) + _check_times(file) + _check_properties(file)
 
 
 def _check_regions(file: TrajectoryFile, regions: list[Region]) -> list[Problem]:
@@ -84,6 +84,23 @@ def _check_times(file: TrajectoryFile) -> list[Problem]:
     if len(values) != file.sequence.length:
         return [Problem(file, f"{len(values)} times for {file.sequence.length} frames")]
     return []
+
+
+def _check_properties(file: TrajectoryFile) -> list[Problem]:
+    """What the tracker said beside the regions: a line a frame, as the toolkit writes them."""
+    problems = []
+    for path in sorted(file.stem.parent.glob(f"{file.stem.name}_*.value")):
+        if path == file.values("time"):
+            continue
+        try:
+            lines = len(read_values(path))
+        except VotError as error:
+            problems.append(Problem(file, f"unreadable values: {error}"))
+            continue
+        if lines != file.sequence.length:
+            text = f"{path.name} has {lines} lines for {file.sequence.length} frames"
+            problems.append(Problem(file, text))
+    return problems
 
 
 def check_results(workspace: Workspace, tracker: str) -> list[Problem]:
