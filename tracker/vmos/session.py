@@ -160,7 +160,8 @@ class VmosSession:
                     frame.features, group.long_term.bank, group.short_term.at(grids)
                 )
                 decoded = self._model.decode(propagated)
-            logits.append(decoded[:, : len(group.objects) + 1].float())
+            own = decoded[:, : len(group.objects) + 1]
+            logits.append(own.float().contiguous(memory_format=torch.contiguous_format))
             traces.append(propagated.traces)
         return Prediction(frame, tuple(logits), tuple(traces))
 
