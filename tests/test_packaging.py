@@ -28,6 +28,7 @@ LAYERS = {
     "refiner": 3,
     "build": 4,
     "pipeline": 5,
+    "media": 6,
     "training": 6,
     "resident": 6,
     "serve": 7,
@@ -35,6 +36,7 @@ LAYERS = {
     "bench": 8,
     "vot": 8,
     "cli": 9,
+    "view": 9,
     "__main__": 10,
 }
 FORBIDDEN = {"training": ("tracker.vmos.session", "tracker.serve", "tracker.pipeline")}

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tracker.cli.media import draw, palette, read_objects, write_labels
 from tracker.cli.run import main, read_settings
 from tracker.config import preset
 from tracker.labels import MaskError, masks_to_labels
+from tracker.media.masks import draw, palette, read_objects, write_labels
 from tracker.pipeline import FrameResult
 
 SHAPE = (32, 48)
@@ -94,7 +94,8 @@ def test_a_folder_gives_masks_table_and_overlay(folder: Path, first: Path, tmp_p
     assert (labels[20:23, 12:22] == 1).all() and (labels[4:8, 4:8] == 2).all()
     assert (labels > 0).sum() == 30 + 16
     assert list(rows(out)[4].items()) == [
-        *(("frame", "2"), ("object", "1"), ("x0", "12"), ("y0", "20"), ("x1", "21"), ("y1", "22")),
+        *(("frame", "2"), ("time", "0.080000"), ("object", "1"), ("present", "1")),
+        *(("x0", "12"), ("y0", "20"), ("x1", "21"), ("y1", "22")),
         *(("area", "30"), ("confidence", "0.5000"), ("refined", "0")),
     ]
     assert len(rows(out)) == 12
@@ -201,9 +202,9 @@ def test_bad_input_is_one_line_and_status_one(
     small = tmp_path / "small.png"
     Image.fromarray(np.ones((5, 5), np.uint8)).save(small)
     cases = [
-        ([tmp_path / "gone", "--masks", first], "no video file or folder"),
+        ([tmp_path / "gone", "--masks", first], "no video file, folder"),
         ([tmp_path / "nothing", "--masks", first], "no frames"),
-        ([tmp_path / "text.mp4", "--masks", first], "no video OpenCV reads"),
+        ([tmp_path / "text.mp4", "--masks", first], "no video that can be read"),
         ([folder, "--masks", tmp_path / "gone.png"], "cannot read mask .*gone.png"),
         ([folder, "--masks", folder / "notes.txt"], "cannot read mask .*notes.txt"),
         ([folder, "--masks", blank], "blank.png is empty"),
@@ -279,4 +280,4 @@ def test_an_overlay_leaves_the_background_alone() -> None:
     drawn = draw(image, labels)
     assert (drawn[labels == 0] == 100).all()
     np.testing.assert_array_equal(drawn[2, 2], palette()[2])
-    np.testing.assert_array_equal(drawn[4, 4], (50, 114, 50))
+    np.testing.assert_array_equal(drawn[4, 4], (55, 113, 55))

@@ -14,17 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from tracker.cli.media import (
-    OverlayWriter,
-    TableWriter,
-    draw,
-    open_frames,
-    read_objects,
-    write_labels,
-)
 from tracker.config import ConfigError
 from tracker.frames import FrameError
 from tracker.labels import MaskError
+from tracker.media.masks import draw, read_objects, write_labels
+from tracker.media.tables import TableWriter, object_rows
+from tracker.media.video import VideoWriter, open_frames
 
 if TYPE_CHECKING:
     from tracker.pipeline import FrameResult, HQTracker
@@ -96,16 +91,19 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
         table = stack.enter_context(TableWriter(out / "objects.csv"))
         overlay = None
         if arguments.overlay:
-            overlay = stack.enter_context(OverlayWriter(out / "overlay.mp4", frames.fps))
-        bar = stack.enter_context(tqdm(frames.images, total=frames.count, unit="frame"))
-        for number, image in enumerate(bar):
+            overlay = stack.enter_context(
+                VideoWriter(out / "overlay.mp4", frames.fps, frames.time_base)
+            )
+        bar = stack.enter_context(tqdm(frames, total=frames.count, unit="frame"))
+        for frame in bar:
+            number, image = frame.number, frame.image
             result = track_frame(tracker, image, starts.pop(number, []))
             labels = np.zeros(image.shape[:2], np.uint8) if result is None else result.labels
             write_labels(masks / f"{number:08d}.png", labels)
             if result is not None:
-                table.add(number, result)
+                table.add(number, frame.time, object_rows(result))
             if overlay is not None:
-                overlay.add(draw(image, labels))
+                overlay.add(draw(image, labels), frame.time)
             done = number + 1
     seconds = time.perf_counter() - began
     logger.info("%d frames in %.1f s (%.2f frames/s): %s", done, seconds, done / seconds, out)

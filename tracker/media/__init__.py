@@ -1,0 +1,1 @@
+"""Videos, folders and cameras in; videos, masks and tables out."""

@@ -1,0 +1,81 @@
+"""Masks as pictures: indexed or grey PNGs in, indexed PNGs and overlays out."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from tracker.labels import MaskError
+
+TINT = 0.45
+"""Share of the object's colour inside its outline."""
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """The values of an indexed or grey picture, [H, W]: 0 is background.
+
+    The values of an indexed picture are its indices, of a grey one its grey levels. Raises
+    MaskError naming the path.
+    """
+    try:
+        with Image.open(path) as picture:
+            mode, values = picture.mode, np.array(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MaskError(f"cannot read mask {path} ({error}); check the path") from error
+    if values.ndim != 2:
+        raise MaskError(f"mask {path} is {mode}; save it indexed or grey, one value per object")
+    return values
+
+
+def read_objects(path: Path) -> np.ndarray:
+    """The objects of a mask file: [N, H, W] bool, one per value except 0, in order of value.
+
+    A mask of 0 and 255 is one object. Raises MaskError naming the path.
+    """
+    values = read_labels(path)
+    found = np.unique(values[values != 0])
+    if len(found) == 0:
+        raise MaskError(f"mask {path} is empty: every pixel is 0; mark at least one object")
+    return values[None] == found[:, None, None]
+
+
+@functools.lru_cache(maxsize=1)
+def palette() -> np.ndarray:
+    """[256, 3] uint8 RGB: the colours of PASCAL VOC and DAVIS masks, neighbours well apart."""
+    index = np.arange(256)
+    colours = np.zeros((256, 3), dtype=np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((index >> (3 * bit + channel) & 1) << (7 - bit)).astype(
+                np.uint8
+            )
+    colours.setflags(write=False)
+    return colours
+
+
+def write_labels(path: Path, labels: np.ndarray) -> None:
+    """Write a label map [H, W] as PNG: indexed with the palette, 16-bit grey when uint16."""
+    picture = Image.fromarray(labels)
+    if labels.dtype == np.uint8:
+        picture.putpalette(palette().tobytes())
+    picture.save(path)
+
+
+def draw(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The frame with every object tinted and outlined in its colour: [H, W, 3] uint8 RGB.
+
+    The outline is as thick as a 240th of the shorter side, one pixel at least.
+    """
+    shown = labels > 0
+    if not shown.any():
+        return image.copy()
+    colours = palette()[np.where(shown, (labels.astype(np.int64) - 1) % 255 + 1, 0)]
+    tinted = cv2.addWeighted(image, 1 - TINT, colours, TINT, 0)
+    reach = 2 * max(1, min(labels.shape) // 240) + 1
+    edge = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((reach, reach), np.uint8)) > 0
+    drawn = np.where(shown[..., None], tinted, image)
+    return np.where((edge & shown)[..., None], colours, drawn)

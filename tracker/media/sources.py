@@ -1,0 +1,113 @@
+"""Where frames come from: the records all sources share, folders of pictures, and cameras."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tracker.frames import FrameError, read_image
+
+FRAME_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+FOLDER_FPS = Fraction(25)
+"""Frames per second of a folder or a camera that tells none."""
+
+CAMERA_TICK = Fraction(1, 1000)
+"""Seconds: how finely the times of a camera's frames are kept."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: image [H, W, 3] uint8 RGB, upright, number from 0, time in seconds from frame 0.
+
+    Times grow strictly; those of a video are exact multiples of its time base.
+    """
+
+    number: int
+    image: np.ndarray
+    time: Fraction
+
+
+@dataclass(frozen=True)
+class Frames(AbstractContextManager):
+    """Frames read one by one: iterate once, close (or leave the `with` block) when done.
+
+    count: how many there should be, None when the source does not tell; videos may be a few off.
+    fps: frames per second on average. time_base: seconds that times are multiples of.
+    live: a camera, which cannot be read again.
+    """
+
+    frames: Iterator[Frame]
+    count: int | None
+    fps: Fraction
+    time_base: Fraction
+    close: Callable[[], None]
+    live: bool = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_folder(folder: Path) -> Frames:
+    """The pictures of a folder in the order of their numbers, 25 per second.
+
+    Raises FrameError when there are none; while reading, for one that is damaged.
+    """
+    paths = sorted(
+        (path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES), key=_natural
+    )
+    if not paths:
+        raise FrameError(f"no frames ({', '.join(sorted(FRAME_SUFFIXES))}) in {folder}")
+    frames = (Frame(n, read_image(path), n / FOLDER_FPS) for n, path in enumerate(paths))
+    return Frames(frames, len(paths), FOLDER_FPS, 1 / FOLDER_FPS, frames.close)
+
+
+def is_camera(source: str) -> bool:
+    """Whether a source names a camera: a number, or /dev/video with a number."""
+    return re.fullmatch(r"\d+|/dev/video\d+", source) is not None
+
+
+def open_camera(source: str) -> Frames:
+    """Frames of a camera as they come, with the times at which they came, until it ends.
+
+    Raises FrameError when there is no such camera, or it gives no picture.
+    """
+    capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
+    read, first = capture.read() if capture.isOpened() else (False, None)
+    if not read:
+        capture.release()
+        raise FrameError(
+            f"no camera {source} that gives pictures; cameras are numbered from 0 or named "
+            "/dev/video0, and another program may be using it"
+        )
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    told = capture.get(cv2.CAP_PROP_FPS)
+    fps = Fraction(told).limit_denominator(1001) if 0 < told < 1000 else FOLDER_FPS
+    frames = _captured(capture, first)
+    return Frames(frames, None, fps, CAMERA_TICK, capture.release, live=True)
+
+
+def _captured(capture: cv2.VideoCapture, image: np.ndarray) -> Iterator[Frame]:
+    began, number, last, read = time.monotonic(), 0, Fraction(-1), True
+    while read:
+        ticks = int((time.monotonic() - began) / CAMERA_TICK)
+        last = max(ticks * CAMERA_TICK, last + CAMERA_TICK) if number else Fraction(0)
+        yield Frame(number, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), last)
+        read, image = capture.read()
+        number += 1
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts frame2 before frame10."""
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
