@@ -14,6 +14,7 @@ from tracker.config import MemoryConfig, TrackerConfig
 from tracker.device import upload
 from tracker.labels import label_dtype
 from tracker.preprocess import labels_to_model, to_model_input
+from tracker.vmos.decision import decide, nearest
 from tracker.vmos.memory import LongTermMemory, ShortTermMemory
 from tracker.vmos.model import ImageFeatures, VmosModel
 from tracker.vmos.precision import uses_bfloat16
@@ -65,16 +66,7 @@ class Prediction:
             F.interpolate(logits, self.frame.size, mode="bilinear", align_corners=True)
             for logits in self.group_logits
         ]
-        logits = merge_groups(enlarged)[0]
-        best, labels = logits.max(dim=0)
-        probability = torch.exp(best - torch.logsumexp(logits, dim=0))
-        areas = torch.bincount(labels.flatten(), minlength=len(logits))
-        sums = torch.bincount(labels.flatten(), probability.flatten(), minlength=len(logits))
-        confidence = (sums / areas.clamp(min=1))[1:]
-        dtype = label_dtype(len(logits) - 1)
-        return VmosFrame(
-            labels.cpu().numpy().astype(dtype), confidence.cpu().numpy().astype(np.float32)
-        )
+        return VmosFrame(*decide(merge_groups(enlarged)[0]))
 
 
 class ObjectGroup:
@@ -171,7 +163,8 @@ class VmosSession:
                     frame.features, group.long_term.bank, group.short_term.at(grids)
                 )
                 decoded = self._model.decode(propagated)
-            logits.append(decoded[:, : len(group.objects) + 1].float())
+            own = decoded[:, : len(group.objects) + 1]
+            logits.append(own.float().contiguous(memory_format=torch.contiguous_format))
             traces.append(propagated.traces)
         return Prediction(frame, tuple(logits), tuple(traces))
 
@@ -225,8 +218,7 @@ class VmosSession:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
-        tensor = torch.from_numpy(labels.astype(np.int32)).to(self._device)
-        return F.interpolate(tensor[None, None].float(), size, mode="nearest")[0, 0].int()
+        return torch.from_numpy(nearest(labels, size).astype(np.int32)).to(self._device)
 
     def _grids(self, features: ImageFeatures) -> list[tuple[int, int]]:
         return [
