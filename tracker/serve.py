@@ -20,6 +20,8 @@ from pathlib import Path
 
 import trax
 
+from tracker.frames import FrameError
+from tracker.labels import MaskError
 from tracker.resident import refusal
 from tracker.resident.grammar import SessionError
 from tracker.resident.jobs import Job
@@ -38,6 +40,9 @@ _DESCRIPTION = (
 # The toolkit takes any failure in the first 0.1 s of a tracker process for a time-out.
 _FALSE_TIMEOUT_SECONDS = 0.25
 
+EXPLAINED = (SessionError, FrameError, MaskError)
+"""What a client sent wrong: the message says it all, a traceback says nothing more."""
+
 
 def run_session(
     tracker: TrackerLike,
@@ -51,7 +56,7 @@ def run_session(
     `log` is named to the client as the place of the traceback.
     `shall_end` is asked while the session waits for the client: a text ends it with that reason.
     Returns None when the client has left in good order, else the reason, which the client has
-    been told and the log holds with its traceback. The pipes stay open.
+    been told and the log holds, with its traceback unless it is EXPLAINED. The pipes stay open.
     """
     begin = time.monotonic()
     server = None
@@ -66,9 +71,9 @@ def run_session(
                     return None
                 server.status(session.answer(request))
     except (Exception, KeyboardInterrupt) as error:
-        ended = isinstance(error, SessionError)
-        logger.error("session failed: %s", explain(error), exc_info=not ended)
-        reason = str(error) if ended else explain(error)
+        explained = isinstance(error, EXPLAINED)
+        logger.error("session failed: %s", explain(error), exc_info=not explained)
+        reason = str(error) if explained else explain(error)
         time.sleep(max(0.0, begin + _FALSE_TIMEOUT_SECONDS - time.monotonic()))
         if server is not None:
             with contextlib.suppress(trax.TraxException):
