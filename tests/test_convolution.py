@@ -11,10 +11,10 @@ from tests.tolerances import TOLERANCES
 from tracker.vmos.convolution import conv_relu6
 
 KINDS = {
-    "pointwise": dict(kernel_size=1),
-    "strided": dict(kernel_size=3, stride=2, padding=1),
-    "depthwise": dict(kernel_size=5, padding=2, groups=8),
-    "without bias": dict(kernel_size=3, padding=1, bias=False),
+    "pointwise": {"kernel_size": 1},
+    "strided": {"kernel_size": 3, "stride": 2, "padding": 1},
+    "depthwise": {"kernel_size": 5, "padding": 2, "groups": 8},
+    "without bias": {"kernel_size": 3, "padding": 1, "bias": False},
 }
 
 
