@@ -40,8 +40,8 @@ class OptimiserConfig:
 
     `encoder_rate` is the encoder's share of the rate; `clip_norm` bounds the gradient's norm.
     `batch` counts clips of a step, of all processes together. `precision` is that of the matrix
-    products and convolutions: "bfloat16", "float32", or "auto", bfloat16 where the hardware has units
-    for it; weights and losses are float32 always.
+    products and convolutions: "bfloat16", "float32", or "auto": bfloat16 where the hardware has
+    units for it. Weights and losses are float32 always.
     """
 
     steps: int = 100_000
