@@ -21,6 +21,7 @@ LAYERS = {
     "frames": 1,
     "prompts": 1,
     "stages": 2,
+    "streaming": 3,
     "preprocess": 2,
     "regions": 2,
     "checkpoints": 2,

@@ -177,7 +177,12 @@ class PropagationLayer(nn.Module):
             embedding = torch.cat([trace.identity, embedding], dim=-1)
         identity_value = F.silu(self.identity_value(embedding))
         identity_value = torch.cat([identity_value, shares.to(identity_value.dtype)], dim=-1)
-        return LayerMemory(trace.key, trace.value, identity_value, trace.grid)
+        return LayerMemory(trace.key, trace.value, identity_value, trace.grid, trace.identity)
+
+    def relabel(self, memory: LayerMemory, embedding: Tensor) -> LayerMemory:
+        """The memory of one frame with another identity embedding [B, N, C + readout]."""
+        visual = memory.value[..., : self.visual_gate.out_features]
+        return self.remember(Trace(memory.key, visual, memory.identity, memory.grid), embedding)
 
 
 class ScaleFusion(nn.Module):
@@ -268,6 +273,11 @@ class Propagation(nn.Module):
         """The frame's memory from its traces and one identity embedding [B, N, C] per layer."""
         together = zip(self.layers, traces, embeddings, strict=True)
         return tuple(layer.remember(trace, embedding) for layer, trace, embedding in together)
+
+    def relabel(self, memory: FrameMemory, embeddings: Sequence[Tensor]) -> FrameMemory:
+        """The memory of the same frame with other identity embeddings, one per layer."""
+        together = zip(self.layers, memory, embeddings, strict=True)
+        return tuple(layer.relabel(of_layer, embedding) for layer, of_layer, embedding in together)
 
 
 class ConvGroupNorm(nn.Module):
