@@ -22,6 +22,7 @@ LAYERS = {
     "prompts": 1,
     "stages": 2,
     "streaming": 3,
+    "saved": 3,
     "preprocess": 2,
     "regions": 2,
     "checkpoints": 2,

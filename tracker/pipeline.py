@@ -14,6 +14,7 @@ from tracker.config import ConfigError, TrackerConfig
 from tracker.frames import check_frame
 from tracker.labels import MaskError, boxes, check_masks, gate, label_dtype, masks_to_labels, merge
 from tracker.prompts import Prompt, check_prompt, fallback_mask
+from tracker.saved import load_state, save_state
 from tracker.stages import FrameResult, Objects, Refiner, Segmented, Session
 from tracker.streaming import Stream, StreamObjects
 
@@ -166,6 +167,30 @@ class HQTracker:
         for index in np.flatnonzero(~masks.any(axis=(1, 2))):
             masks[index] = fallback_mask(image, prompts[index])
         return masks
+
+    def save_state(self, path: Path) -> None:
+        """Write what is remembered of the video so far (some tens of MB) to a safetensors file.
+
+        `load_state` goes on from there, also in another process. Raises NotInitializedError,
+        OSError.
+        """
+        tensors, record = self._running().pack()
+        save_state(path, tensors, record | {"removed": sorted(self._removed)}, self._identity)
+
+    def load_state(self, path: Path) -> None:
+        """Go on with a video whose state was saved, exactly as if it had never stopped.
+
+        Raises StateError when the file is damaged, or was saved with other settings or weights.
+        """
+        tensors, record = load_state(path, self._identity)
+        session = self._new_session()
+        session.restore(tensors, record)
+        self._session, self._count = session, record["count"]
+        self._removed = set(record["removed"])
+
+    @property
+    def _identity(self) -> str:
+        return f"{self.config}; {self.weights_note}"
 
     def reset(self) -> None:
         """Forget the video and free what was remembered of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class Session(Protocol):
     def step(self, image: np.ndarray) -> Segmented: ...
     def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented: ...
     def remove(self, objects: Sequence[int]) -> None: ...
+    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]: ...
+    def restore(self, tensors: dict[str, Any], record: dict[str, Any]) -> None: ...
 
 
 class Refined(Protocol):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -112,6 +113,20 @@ class LongTermMemory:
         self._references = [(n, memories[n]) for n, _ in self._references]
         self._newest = deque([(n, memories[n]) for n, _ in self._newest], self._newest.maxlen)
         self._bank = None
+
+    def numbers(self) -> dict[str, list[int] | int]:
+        """Which frames are held as what, the oldest first: what `restore` needs beside them."""
+        return {
+            "newest": [number for number, _ in self._newest],
+            "references": [number for number, _ in self._references],
+            "last": self._last,
+        }
+
+    def restore(self, memories: Mapping[int, FrameMemory], numbers: Mapping[str, Any]) -> None:
+        """Hold what another memory of the same settings held."""
+        self._newest.extend((n, memories[n]) for n in numbers["newest"])
+        self._references = [(n, memories[n]) for n in numbers["references"]]
+        self._last, self._bank = numbers["last"], None
 
     def _taken(self, number: int) -> None:
         self._last = number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from tracker.vmos.memory import FrameMemory
 from tracker.vmos.model import ImageFeatures, VmosModel
 from tracker.vmos.precision import uses_bfloat16
 from tracker.vmos.propagation import Trace
+from tracker.vmos.state import pack_groups, unpack_groups
 
 PROBABILITY_FLOOR = 1e-5
 """Merged probabilities of several groups are kept this far from 0 and 1 (public code)."""
@@ -160,6 +162,17 @@ class VmosSession:
         for group in self._groups:
             if own := [label for label in group.live if label in objects]:
                 group.remove(own, self._relabelled)
+
+    def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that changes from frame to frame: named tensors, and a record for JSON."""
+        tensors, groups = pack_groups(self._groups)
+        return tensors, {"number": self._number, "count": self._count, "groups": groups}
+
+    def restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Go on where the session of the same model and settings was that this was packed from."""
+        placed = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+        self._groups = unpack_groups(placed, record["groups"], self._config.memory)
+        self._number, self._count = record["number"], record["count"]
 
     @torch.inference_mode()
     def predict(self, image: np.ndarray) -> Prediction:
