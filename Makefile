@@ -9,6 +9,7 @@ REQUIREMENTS := .ci/requirements.txt
 
 TRACKER ?= HQTrack
 SEQUENCES ?=
+RESULTS ?=
 STACK ?=
 FORCE ?=
 # not from the environment: build servers set a WORKSPACE of their own
@@ -21,7 +22,7 @@ WHERE = --tracker "$(TRACKER)" $(if $(SEQUENCES),--sequences "$(SEQUENCES)") \
 	$(if $(STACK),--stack "$(STACK)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")
 
 .DEFAULT_GOAL := help
-.PHONY: setup evaluate analysis report submit test demo weights bench train eval-vos parity lint \
+.PHONY: setup evaluate analysis report view pictures submit test demo weights bench train eval-vos parity lint \
 	clean stop help
 
 help:
@@ -29,7 +30,9 @@ help:
 	@echo
 	@echo "  make evaluate    set up, make the demo data, run the VOT toolkit, print the scores"
 	@echo "  make analysis    scores of finished results, as a table, JSON and CSV"
-	@echo "  make report      the toolkit's report (one HTML file)"
+	@echo "  make report      the toolkit's report (one HTML file), and the page of make view beside it"
+	@echo "  make view        a page to look at results: plots, videos, the worst frames first"
+	@echo "                   (RESULTS=folder of \`python -m tracker run\`, with ARGS=\"--frames video\")"
 	@echo "  make submit      check the results, pack them, verify the zip"
 	@echo
 	@echo "    TRACKER=HQTrackLite   the tracker, a section of trackers.ini (default HQTrack)"
@@ -42,6 +45,7 @@ help:
 	@echo
 	@echo "  make weights     download and check the official weights (NAMES=\"file ...\")"
 	@echo "  make demo        make the demo data only"
+	@echo "  make pictures    draw the README's pictures from results on the demo data"
 	@echo "  make bench       speed and memory, a quick run (ARGS=... for others)"
 	@echo "  make train       train by a recipe (ARGS=...)"
 	@echo "  make eval-vos    J&F on videos with masks (ARGS=...)"
@@ -74,7 +78,13 @@ analysis: $(STAMP)
 	$(PYTHON) -m tracker scores $(WHERE) $(ARGS)
 
 report: $(STAMP)
-	$(PYTHON) -m tracker scores --report $(WHERE) $(ARGS)
+	$(PYTHON) -m tracker view --report $(WHERE) $(ARGS)
+
+view: $(STAMP)
+	$(PYTHON) -m tracker view $(if $(RESULTS),"$(RESULTS)") $(WHERE) $(ARGS)
+
+pictures: $(STAMP)
+	$(PYTHON) -m tracker pictures $(ARGS)
 
 submit: $(STAMP)
 	$(PYTHON) -m tracker submit $(WHERE) $(ARGS)

@@ -149,7 +149,7 @@ def test_the_reference_deformable_convolution_is_ours() -> None:
 def test_the_reference_memory_holds_the_same_frames() -> None:
     ours, joined = LongTermMemory(3, 2), reference.JoinedMemory(3, 2)
     for number in range(12):
-        memory = (LayerMemory(*(torch.full((1, 1, 1), float(number)),) * 3),)
+        memory = (LayerMemory(*(torch.full((1, 1, 1), float(number)),) * 2),)
         for bank in (ours, joined):
             add = bank.add_reference if number in (0, 5) else bank.offer
             add(number, memory)

@@ -184,3 +184,10 @@ def test_ids_outside_the_count_are_errors() -> None:
         L.boxes(np.zeros((2, 2)), 1)
     with pytest.raises(L.MaskError, match="1 refined masks for 2"):
         L.merge(np.zeros((2, 2), np.uint8), np.zeros((1, 2, 2), bool), np.zeros(2, bool))
+
+
+def test_without_some_ids_their_pixels_are_background() -> None:
+    labels = np.array([[0, 1, 2], [3, 3, 1]], np.uint8)
+    left = L.without(labels, [1, 3, 9])
+    np.testing.assert_array_equal(left, [[0, 0, 2], [0, 0, 0]])
+    assert left.dtype == np.uint8 and L.without(labels, []) is labels

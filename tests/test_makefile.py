@@ -16,6 +16,8 @@ TARGETS = [
     "evaluate",
     "analysis",
     "report",
+    "view",
+    "pictures",
     "submit",
     "test",
     "demo",

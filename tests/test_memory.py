@@ -11,7 +11,7 @@ from tracker.vmos.memory import LayerMemory, LongTermMemory, ShortTermMemory
 
 def frame(number: int, grid=(2, 3)) -> tuple[LayerMemory, ...]:
     values = torch.full((1, grid[0] * grid[1], 2), float(number))
-    return (LayerMemory(values, values, values, grid),)
+    return (LayerMemory(values, values, grid),)
 
 
 def held(memory: LongTermMemory) -> list[int]:
@@ -78,7 +78,7 @@ def test_short_term_memory_is_the_frame_lag_back():
 def test_short_term_memory_follows_the_frame_size():
     memory = ShortTermMemory(lag=2)
     values = torch.arange(6.0).view(1, 6, 1)
-    memory.restart(0, (LayerMemory(values, values, values, (2, 3)),))
+    memory.restart(0, (LayerMemory(values, values, (2, 3)),))
     (resized,) = memory.at([(3, 5)])
     assert resized.grid == (3, 5)
     corners = resized.key[0, [0, 4, 10, 14], 0]

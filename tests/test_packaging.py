@@ -38,6 +38,7 @@ LAYERS = {
     "bench": 8,
     "vot": 8,
     "cli": 9,
+    "view": 9,
     "__main__": 10,
 }
 FORBIDDEN = {"training": ("tracker.vmos.session", "tracker.serve", "tracker.pipeline")}

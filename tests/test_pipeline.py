@@ -352,3 +352,25 @@ def test_a_refiner_segments_prompts_and_what_it_misses_is_guessed() -> None:
     assert np.argwhere(found[0]).tolist() == [[3, 4]]
     np.testing.assert_array_equal(found[1], fallback_mask(frame(), polygon))
     assert tracker.masks_of(frame(), []).shape == (0, *SHAPE)
+
+
+@dataclass
+class UnsureSession(PaintedSession):
+    """Is ever less sure of later objects: 0.75, 0.375, 0.25."""
+
+    def _answer(self, labels: np.ndarray) -> Answer:
+        answer = super()._answer(labels)
+        return Answer(answer.labels, answer.confidence / np.arange(1, self.count + 1))
+
+
+@pytest.mark.parametrize(("least", "kept"), [(0.0, 3), (0.3, 2), (0.7, 1), (0.8, 0)])
+def test_an_object_of_little_confidence_is_answered_as_absent(least: float, kept: int) -> None:
+    config = preset("hqtrack-lite", presence__min_confidence=least)
+    refiner = BoxFiller()
+    tracker = HQTracker(UnsureSession, refiner, config, "stand-in")
+    masks = rectangle(0, 0, 3, 3), rectangle(5, 5, 8, 8), rectangle(12, 12, 15, 15)
+    assert tracker.initialize(frame(), masks).present.all()
+    result = tracker.track(frame(*masks))
+    assert result.present.tolist() == [number < kept for number in range(3)]
+    assert (result.confidence > 0).tolist() == result.present.tolist()
+    assert sum(map(len, refiner.boxes)) == kept

@@ -52,7 +52,7 @@ def test_every_identity_is_read_out_alike():
     visual = torch.randn(1, count, layer.visual_norm.normalized_shape[0])
 
     def read(of: torch.Tensor) -> torch.Tensor:
-        memory = LayerMemory(trace_key, value, torch.cat([value, of], -1), grid)
+        memory = LayerMemory(trace_key, torch.cat([value, value, of], -1), grid)
         return layer(visual, visual, grid, 0, lambda *_: (memory, memory)).readout
 
     plain, exchanged = read(shares), read(swapped)

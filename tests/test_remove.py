@@ -36,7 +36,7 @@ def test_what_is_remembered_of_it_becomes_background():
     without.start(frames[0], squares(2), 2)
     first = with_it._groups[0].long_term.bank[0]
     expected = without._groups[0].long_term.bank[0]
-    np.testing.assert_allclose(first.identity_value, expected.identity_value, atol=1e-5)
+    np.testing.assert_allclose(first.value, expected.value, atol=1e-5)
     np.testing.assert_array_equal(with_it._groups[0].places[0], without._groups[0].places[0])
 
 

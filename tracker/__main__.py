@@ -18,6 +18,8 @@ COMMANDS = {
     "convert": ("tracker.vot.convert", "make a VOT data set of frames with indexed masks"),
     "evaluate": ("tracker.vot.evaluate", "run the VOT toolkit and check what it leaves"),
     "scores": ("tracker.vot.scores", "analyse results and print the table of scores"),
+    "view": ("tracker.view.command", "pictures, videos and plots of results, on a page"),
+    "pictures": ("tracker.view.pictures", "the README's pictures, from results on the demo set"),
     "submit": ("tracker.vot.submit", "pack and verify a challenge entry"),
     "parity": ("tracker.cli.parity", "compare with recordings of the reference implementation"),
     "train": ("tracker.cli.train", "train VMOS by a recipe"),

@@ -28,6 +28,12 @@ def _check_whole(section: str, record: Any) -> None:
             )
 
 
+def _check_share(key: str, value: Any) -> None:
+    """Raise ConfigError unless the setting is a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ConfigError(f"{key} is {value!r}, it goes from 0 to 1")
+
+
 @dataclass(frozen=True)
 class FrameConfig:
     """How a frame is brought to the size of the model (paper, section 2 of the public code).
@@ -107,6 +113,23 @@ class RefinerConfig:
     model: str | None = None
     gate_iou: float = 0.1
 
+    def __post_init__(self) -> None:
+        _check_share("refiner__gate_iou", self.gate_iou)
+
+
+@dataclass(frozen=True)
+class PresenceConfig:
+    """When an object counts as absent although some pixels went to it.
+
+    Below `min_confidence` (0 to 1: the mean probability of the object over its pixels) it is
+    answered as absent. What is remembered stays as it is: a doubtful object may recover.
+    """
+
+    min_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_share("presence__min_confidence", self.min_confidence)
+
 
 @dataclass(frozen=True)
 class ComputeConfig:
@@ -123,6 +146,7 @@ class TrackerConfig:
     vmos: VmosConfig = field(default_factory=VmosConfig)
     frame: FrameConfig = field(default_factory=FrameConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+    presence: PresenceConfig = field(default_factory=PresenceConfig)
     refiner: RefinerConfig = field(default_factory=RefinerConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
 

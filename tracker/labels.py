@@ -66,6 +66,15 @@ def labels_to_masks(labels: np.ndarray, count: int) -> np.ndarray:
     return labels[None] == np.arange(1, count + 1).astype(label_dtype(count))[:, None, None]
 
 
+def without(labels: np.ndarray, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The label map [H, W] with the pixels of these ids as background; itself if there are none."""
+    if len(ids) == 0:
+        return labels
+    table = np.arange(max(int(labels.max()), *ids) + 1, dtype=labels.dtype)
+    table[list(ids)] = 0
+    return table[labels]
+
+
 def boxes(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The tight box of every object of a label map [H, W], in one pass over it.
 

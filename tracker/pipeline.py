@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tracker.build import build_parts
-from tracker.config import ConfigError, TrackerConfig
+from tracker.config import TrackerConfig
 from tracker.frames import check_frame
-from tracker.labels import MaskError, boxes, check_masks, gate, label_dtype, masks_to_labels, merge
+from tracker.labels import (
+    MaskError,
+    boxes,
+    check_masks,
+    gate,
+    label_dtype,
+    masks_to_labels,
+    merge,
+    without,
+)
 from tracker.prompts import Prompt, check_prompt, fallback_mask
 from tracker.saved import load_state, save_state
 from tracker.stages import FrameResult, Objects, Refiner, Segmented, Session
@@ -48,9 +57,6 @@ class HQTracker:
         config: TrackerConfig,
         weights_note: str,
     ) -> None:
-        gate_iou = config.refiner.gate_iou
-        if not isinstance(gate_iou, int | float) or not 0 <= gate_iou <= 1:
-            raise ConfigError(f"refiner__gate_iou is {gate_iou!r}, it goes from 0 to 1")
         self.config = config
         self.weights_note = weights_note
         self._new_session = new_session
@@ -107,7 +113,7 @@ class HQTracker:
         """The objects in the next frame. Raises NotInitializedError, FrameError."""
         session = self._running()
         image = check_frame(image)
-        return self._refine(image, session.step(image), self._count)
+        return self._refine(image, self._without_doubtful(session.step(image)), self._count)
 
     def add_objects(self, image: np.ndarray, objects: Objects) -> FrameResult:
         """The next frame, in which new objects appear: in place of `track` for this frame.
@@ -118,7 +124,7 @@ class HQTracker:
         """
         session = self._running()
         image, labels, count = self._checked(image, objects)
-        segmented = session.step_and_add(image, labels, count)
+        segmented = self._without_doubtful(session.step_and_add(image, labels, count))
         known, self._count = self._count, self._count + count
         return self._refine(image, segmented, known)
 
@@ -226,14 +232,24 @@ class HQTracker:
             )
         return self._session
 
-    def _refine(self, image: np.ndarray, segmented: Segmented, known: int) -> FrameResult:
+    def _without_doubtful(self, segmented: Segmented) -> FrameResult:
+        """The segmenter's answer; objects below the least confidence are absent in it."""
+        doubtful = segmented.confidence < self.config.presence.min_confidence
+        confidence = np.where(doubtful, 0, segmented.confidence).astype(np.float32)
+        return FrameResult(
+            without(segmented.labels, np.flatnonzero(doubtful) + 1),
+            confidence,
+            np.zeros(len(confidence), dtype=bool),
+        )
+
+    def _refine(self, image: np.ndarray, segmented: FrameResult, known: int) -> FrameResult:
         """Refine the first `known` objects; those after them were given in this frame."""
-        labels, count = segmented.labels, len(segmented.confidence)
+        labels, count = segmented.labels, segmented.count
         refined = np.zeros(count, dtype=bool)
         found, present = boxes(labels, count)
         prompted = np.flatnonzero(present[:known])
         if self._refiner is None or len(prompted) == 0:
-            return FrameResult(labels, segmented.confidence, refined)
+            return segmented
         proposals = self._refiner.refine(image, found[prompted]).masks
         own = labels[None] == (prompted + 1).astype(labels.dtype)[:, None, None]
         refined[prompted] = gate(own, proposals, self.config.refiner.gate_iou)

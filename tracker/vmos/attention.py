@@ -16,6 +16,12 @@ from torch import Tensor
 SCORES_AT_ONCE = 1 << 24
 """Most attention scores held at a time by `global_attention` (64 MiB in float32)."""
 
+SCORES_IN_CACHE = 1 << 20
+"""The same on a CPU: they stay in its cache between the two products (4 MiB in float32)."""
+
+QUERIES_AT_LEAST = 128
+"""Products of fewer queries than this are slow; more scores are held instead."""
+
 TILE = 8
 """Side of the query tiles of `local_attention`, in positions."""
 
@@ -27,10 +33,19 @@ def global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     by sqrt(D).
     """
     scaled = query / math.sqrt(query.shape[-1])
-    chunk = max(1, SCORES_AT_ONCE // (key.shape[0] * key.shape[1]))
+    chunk = _queries_at_once(key)
     transposed = key.transpose(1, 2)
     parts = [torch.softmax(part @ transposed, dim=-1) @ value for part in scaled.split(chunk, 1)]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _queries_at_once(key: Tensor) -> int:
+    """How many queries `global_attention` takes at a time."""
+    per_query = key.shape[0] * key.shape[1]
+    most = max(1, SCORES_AT_ONCE // per_query)
+    if key.device.type != "cpu":
+        return most
+    return min(most, max(QUERIES_AT_LEAST, SCORES_IN_CACHE // per_query))
 
 
 def local_attention(

@@ -21,16 +21,17 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True)
 class LayerMemory:
-    """Keys [B, M, D], visual values [B, M, V] and identity values [B, M, V] of M positions.
+    """Keys [B, M, D] and values [B, M, V] of M positions.
 
-    `grid` is (height, width) when the positions are those of one frame, row by row; None for
-    several frames side by side. `identity` [B, M, C] is the identity branch that the frame was
-    seen with (None in the first layer): with it the frame can be remembered with other identities.
+    A value holds the visual and the identity value, one behind the other, so that attention takes
+    it as it lies. `grid` is (height, width) when the positions are those of one frame, row by row;
+    None for several frames side by side. `identity` [B, M, C] is the identity branch that the
+    frame was seen with (None in the first layer): with it the frame can be remembered with other
+    identities.
     """
 
     key: Tensor
     value: Tensor
-    identity_value: Tensor
     grid: Grid | None = None
     identity: Tensor | None = None
 
@@ -38,8 +39,8 @@ class LayerMemory:
         """The same frame on another grid (bilinear), for a video whose frame size changes."""
         if self.grid == grid:
             return self
-        maps = (_resize(m, self.grid, grid) for m in (self.key, self.value, self.identity_value))
-        return LayerMemory(*maps, grid=grid)
+        key, value = (_resize(m, self.grid, grid) for m in (self.key, self.value))
+        return LayerMemory(key, value, grid)
 
 
 FrameMemory = tuple[LayerMemory, ...]
@@ -54,7 +55,6 @@ def side_by_side(frames: Sequence[FrameMemory]) -> FrameMemory:
         LayerMemory(
             torch.cat([m.key for m in layer], dim=1),
             torch.cat([m.value for m in layer], dim=1),
-            torch.cat([m.identity_value for m in layer], dim=1),
         )
         for layer in zip(*frames, strict=True)
     )

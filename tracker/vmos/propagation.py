@@ -21,6 +21,9 @@ from tracker.vmos.memory import FrameMemory, Grid, LayerMemory
 EXPANSION = 2
 """Width of values and gates over the width of the branch they belong to."""
 
+VALUE_ALIGNMENT = 16
+"""Values get zeros behind them up to a multiple of this: odd widths make products slow."""
+
 NORM_GROUPS = 8
 """Groups of the GroupNorms behind convolutions."""
 
@@ -153,13 +156,14 @@ class PropagationLayer(nn.Module):
 
         trace = Trace(key, value, normed_identity, grid)
         long_term, short_term = recall(index, trace)
-        far = global_attention(key, long_term.key, _values(long_term))
+        far = global_attention(key, long_term.key, long_term.value)
         bias = self.relative_bias(key)
         near = local_attention(
-            key, short_term.key, _values(short_term), bias, grid, window=self.window
+            key, short_term.key, short_term.value, bias, grid, window=self.window
         )
         wide = gate.shape[-1]
-        readout = torch.stack([far[..., wide:], near[..., wide:]], dim=2)
+        shares = slice(wide, wide + self.readout)
+        readout = torch.stack([far[..., shares], near[..., shares]], dim=2)
         both = self.long_term(far[..., :wide], gate, grid)
         both = both + self.short_term(near[..., :wide], gate, grid)
         more_visual, more_identity = both.chunk(2, dim=-1)
@@ -176,8 +180,9 @@ class PropagationLayer(nn.Module):
         if trace.identity is not None:
             embedding = torch.cat([trace.identity, embedding], dim=-1)
         identity_value = F.silu(self.identity_value(embedding))
-        identity_value = torch.cat([identity_value, shares.to(identity_value.dtype)], dim=-1)
-        return LayerMemory(trace.key, trace.value, identity_value, trace.grid, trace.identity)
+        shares = F.pad(shares, (0, -self.readout % VALUE_ALIGNMENT)).to(identity_value.dtype)
+        value = torch.cat([trace.value, identity_value, shares], dim=-1)
+        return LayerMemory(trace.key, value, trace.grid, trace.identity)
 
     def relabel(self, memory: LayerMemory, embedding: Tensor) -> LayerMemory:
         """The memory of one frame with another identity embedding [B, N, C + readout]."""
@@ -312,7 +317,3 @@ def to_image(tokens: Tensor, grid: Grid) -> Tensor:
 def to_tokens(image: Tensor) -> Tensor:
     """[B, C, H, W] -> [B, H*W, C]."""
     return image.flatten(2).transpose(1, 2)
-
-
-def _values(memory: LayerMemory) -> Tensor:
-    return torch.cat([memory.value, memory.identity_value], dim=-1)

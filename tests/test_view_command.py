@@ -1,0 +1,288 @@
+"""`python -m tracker view` on small workspaces and `run` folders, and its errors."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.view_toys import EMPTY, HALF, LENGTH, SHAPE, SQUARE, rectangle
+from tracker.media.masks import write_labels
+from tracker.media.video import VideoWriter, open_frames
+from tracker.view import command, pictures
+from tracker.vot import scores
+from tracker.vot.dataset import write_list, write_sequence
+from tracker.vot.regions import ABSENT_LINE, MaskRegion, format_mask
+
+BRIGHT = np.full((*SHAPE, 3), 200, np.uint8)
+CONFIG = """
+sequences: sequences
+stack: {experiments: {baseline: {type: unsupervised, repetitions: 1, multiobject: true}}}
+"""
+
+
+def line(region: MaskRegion) -> str:
+    return ABSENT_LINE if region == EMPTY else format_mask(region)
+
+
+def write_frames(folder: Path, first: int = 0) -> None:
+    folder.mkdir(parents=True)
+    for number in range(first, first + LENGTH):
+        assert cv2.imwrite(str(folder / f"{number:08d}.jpg"), BRIGHT)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """`good` is found all the time, `bad` by a third, `<odd> & name` never (it reports nothing)."""
+    folder = tmp_path / "space"
+    answers = {"good": SQUARE, "bad": HALF, "<odd> & name": EMPTY}
+    for name, answer in answers.items():
+        write_frames(folder / "sequences" / name / "color", first=1)
+        truth = [line(SQUARE)] * LENGTH
+        write_sequence(folder / "sequences" / name, {"01": truth}, SHAPE[::-1], 10)
+        results = folder / "results" / "Toy" / "baseline" / name
+        results.mkdir(parents=True)
+        text = "\n".join(["1", *[line(answer)] * (LENGTH - 1)])
+        (results / f"{name}_001.txt").write_text(text + "\n")
+        (results / f"{name}_001_weights.value").write_text("toy weights\n")
+    write_list(folder / "sequences", list(answers))
+    (folder / "config.yaml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Results of `tracker run` on tmp_path/clip.mp4: object 1 moves away, 2 stays."""
+    masks = tmp_path / "out" / "masks"
+    masks.mkdir(parents=True)
+    with VideoWriter(tmp_path / "clip.mp4", 10) as writer:
+        for number in range(LENGTH):
+            writer.add(BRIGHT)
+            labels = np.zeros(SHAPE, np.uint8)
+            labels[rectangle(10, 10 + 4 * number, 20, 20)] = 1
+            labels[rectangle(40, 50, 10, 10)] = 2
+            write_labels(masks / f"{number:08d}.png", labels)
+    return tmp_path / "out"
+
+
+def failure(arguments: list[object], capsys: pytest.CaptureFixture) -> str:
+    assert command.main([str(one) for one in arguments]) == 1
+    return capsys.readouterr().err
+
+
+class Links(HTMLParser):
+    """All that a page loads or links."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found += [v for k, v in attributes if k in ("href", "src", "poster") and v]
+
+
+def test_the_page_lists_sequences_worst_first_with_all_files(workspace: Path, capsys) -> None:
+    assert command.main([str(workspace), "--tracker", "Toy"]) == 0
+    page = workspace / "reports" / "Toy" / "view" / "index.html"
+    assert capsys.readouterr().out == f"page: {page}\n"
+    text = page.read_text()
+    order = re.findall(r'<a href="#sequence-\d">(.*?)</a>', text)
+    assert order == ["&lt;odd&gt; &amp; name", "bad", "good"]
+    means = re.findall(r"frames, mean IoU ([\d.]+)", text)
+    assert means == ["0.000", f"{7 / 8 / 3:.3f}", "0.875"]
+    assert "toy weights" in text and "Results of Toy" in text and "<odd>" not in text
+    links = Links(text).found
+    assert not [link for link in links if "//" in link]
+    files = {link for link in links if not link.startswith("#")}
+    assert all((page.parent / link).is_file() for link in files)
+    endings = ["video.mp4", "plot.svg", "sheet.jpg", "poster.jpg", "worst-1.jpg"]
+    assert all(f"002-bad/{name}" in files for name in endings)
+    assert "001-good/worst-1.jpg" not in files  # nothing is wrong there
+    assert len(re.findall(r"not reported", text)) > 0
+
+
+def test_the_video_has_every_frame_and_the_sheet_its_place(workspace: Path) -> None:
+    assert command.main([str(workspace), "--tracker", "Toy", "--only", "bad"]) == 0
+    folder = workspace / "reports" / "Toy" / "view"
+    assert sorted(path.name for path in folder.iterdir()) == ["001-bad", "index.html"]
+    with open_frames(folder / "001-bad" / "video.mp4") as video:
+        frames = list(video)
+        assert (len(frames), video.fps) == (LENGTH, 10)
+    assert frames[0].image.shape[1] == 2 * 640 + 4
+    sheet = cv2.imread(str(folder / "001-bad" / "sheet.jpg"))[..., ::-1].astype(int)
+    # 8 pairs of panels of 400 x 300 over captions of 30, two in a row
+    assert sheet.shape == (4 * 330 + 3 * 4, 4 * 400 + 3 * 4, 3)
+    truth, result = sheet[330 + 4 :][:330, :400], sheet[330 + 4 :][:330, 404:804]
+    inside = np.array([200 * 0.6 + 128 * 0.4, 200 * 0.6, 200 * 0.6])
+    assert truth[100, 75] == pytest.approx(inside, abs=12)  # only the truth lies at x 15
+    assert result[100, 75] == pytest.approx(200, abs=12)
+    assert result[100, 175] == pytest.approx(inside, abs=12)  # only the result at x 35
+
+
+def test_without_videos_only_the_frames_that_are_shown_are_read(workspace: Path, capsys) -> None:
+    arguments = [str(workspace), "--tracker", "Toy", "--no-videos", "--only", "good"]
+    assert command.main(arguments) == 0
+    folder = workspace / "reports" / "Toy" / "view"
+    assert not list(folder.rglob("*.mp4")) and "<video" not in (folder / "index.html").read_text()
+    (workspace / "sequences" / "good" / "color" / "00000003.jpg").write_bytes(b"no picture")
+    assert "00000003.jpg" in failure([workspace, "--tracker", "Toy"], capsys)
+
+
+def test_a_second_run_leaves_no_worst_frames_of_the_first(workspace: Path) -> None:
+    arguments = [str(workspace), "--tracker", "Toy", "--no-videos", "--only", "bad"]
+    assert command.main(arguments) == 0
+    folder = workspace / "reports" / "Toy" / "view" / "001-bad"
+    assert (folder / "worst-2.jpg").is_file()
+    answers = workspace / "results" / "Toy" / "baseline" / "bad" / "bad_001.txt"
+    answers.write_text("\n".join(["1", *[line(SQUARE)] * (LENGTH - 2), line(HALF)]) + "\n")
+    assert command.main(arguments) == 0
+    assert [path.name for path in folder.glob("worst-*")] == ["worst-1.jpg"]
+
+
+def test_truth_that_ends_with_the_first_frame_gives_areas_and_no_mean(workspace: Path) -> None:
+    truth = workspace / "sequences" / "good" / "groundtruth_01.txt"
+    truth.write_text(truth.read_text().splitlines()[0] + "\n")
+    arguments = [str(workspace), "--tracker", "Toy", "--no-videos", "--only", "good"]
+    assert command.main(arguments) == 0
+    folder = workspace / "reports" / "Toy" / "view"
+    assert "area, pixels" in (folder / "001-good" / "plot.svg").read_text()
+    text = (folder / "index.html").read_text()
+    assert "mean IoU" not in text.split("<body>")[1] and "Worst frames" not in text
+
+
+def test_an_interrupted_run_leaves_a_page(workspace: Path, monkeypatch, capsys) -> None:
+    build, calls = command.build_sequence, []
+
+    def once(*arguments: object) -> object:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return build(*arguments)
+
+    monkeypatch.setattr(command, "build_sequence", once)
+    assert command.main([str(workspace), "--tracker", "Toy", "--no-videos"]) == 130
+    text = (workspace / "reports" / "Toy" / "view" / "index.html").read_text()
+    assert text.count("<section") == 1 and "interrupted" in capsys.readouterr().err
+
+
+def test_report_makes_both_and_links_the_toolkits(workspace: Path, monkeypatch, capsys) -> None:
+    def report(space, tracker: str) -> Path:
+        path = space.folder / "reports" / tracker / "report.html"
+        path.parent.mkdir(parents=True)
+        path.write_text("the toolkit's")
+        return path
+
+    monkeypatch.setattr(scores, "report", report)
+    assert command.main([str(workspace), "--tracker", "Toy", "--report", "--no-videos"]) == 0
+    folder = workspace / "reports" / "Toy"
+    out = capsys.readouterr().out
+    assert f"{folder / 'report.html'}" in out and f"{folder / 'view' / 'index.html'}" in out
+    assert "../report.html" in Links((folder / "view" / "index.html").read_text()).found
+
+
+def test_unknown_trackers_and_sequences_are_named_with_those_there_are(workspace, capsys) -> None:
+    text = failure([workspace, "--tracker", "Other"], capsys)
+    assert "'Other'" in text and "Toy" in text and "make evaluate TRACKER=Other" in text
+    text = failure([workspace, "--tracker", "Toy", "--only", "nothing"], capsys)
+    assert "nothing" in text and "good, bad" in text
+    shutil.rmtree(workspace / "results")
+    assert "make evaluate TRACKER=Toy" in failure([workspace, "--tracker", "Toy"], capsys)
+
+
+def test_missing_and_short_results_are_named(workspace: Path, capsys) -> None:
+    path = workspace / "results" / "Toy" / "baseline" / "good" / "good_001.txt"
+    path.write_text("1\n")
+    text = failure([workspace, "--tracker", "Toy"], capsys)
+    assert str(path) in text and f"1 frames, the sequence {LENGTH}" in text
+    path.unlink()
+    assert "no trajectory" in (text := failure([workspace, "--tracker", "Toy"], capsys))
+    assert "make evaluate" in text
+
+
+def test_missing_truth_is_named(workspace: Path, capsys) -> None:
+    (workspace / "sequences" / "good" / "groundtruth_01.txt").unlink()
+    text = failure([workspace, "--tracker", "Toy"], capsys)
+    assert "sequences/good has no groundtruth" in text
+
+
+def test_folders_that_are_no_results_are_named(tmp_path: Path, workspace: Path, capsys) -> None:
+    assert "there is no folder" in failure([tmp_path / "nowhere"], capsys)
+    (tmp_path / "empty").mkdir()
+    text = failure([tmp_path / "empty"], capsys)
+    assert "empty holds no results" in text and "config.yaml" in text and "masks/*.png" in text
+    assert "--truth" in failure([workspace, "--truth", tmp_path], capsys)
+
+
+def test_results_of_run_without_truth(run: Path, tmp_path: Path) -> None:
+    assert command.main([str(run), "--frames", str(tmp_path / "clip.mp4")]) == 0
+    text = (run / "view" / "index.html").read_text()
+    assert "Results of out" in text and "no ground truth" in text and "Worst frames" not in text
+    assert re.findall(r"</i>(\d)</span>", text) == ["1", "2"] * 2  # index, section
+    with open_frames(run / "view" / "001-out" / "video.mp4") as video:
+        assert len(list(video)) == LENGTH
+
+
+def test_results_of_run_with_truth(run: Path, tmp_path: Path) -> None:
+    """The truth names its objects 4 and 9; 4 stays where 1 was at first."""
+    for number in range(LENGTH):
+        labels = np.zeros(SHAPE, np.uint8)
+        labels[rectangle(10, 10, 20, 20)] = 4
+        labels[rectangle(40, 50, 10, 10)] = 9
+        (tmp_path / "truth").mkdir(exist_ok=True)
+        write_labels(tmp_path / "truth" / f"{number:05d}.png", labels)
+    arguments = ["--frames", tmp_path / "clip.mp4", "--truth", tmp_path / "truth", "--no-videos"]
+    assert command.main([str(one) for one in [run, *arguments]]) == 0
+    text = (run / "view" / "index.html").read_text()
+    shared = [max(20 - 4 * number, 0) for number in range(LENGTH)]
+    mean = np.mean([width / (40 - width) for width in shared])
+    assert re.findall(r"frames, mean IoU ([\d.]+)", text) == [f"{(mean + 1) / 2:.3f}"]
+    assert f"{mean:.3f}" in text and "Worst frames" in text
+    assert "frame 6, object 1: <span>IoU 0.000" in text
+
+
+def test_errors_of_run_folders_name_the_remedy(run: Path, tmp_path: Path, capsys) -> None:
+    clip = tmp_path / "clip.mp4"
+    assert "--frames" in failure([run], capsys)
+    assert "check --truth" in failure([run, "--frames", clip, "--truth", tmp_path / "no"], capsys)
+    (tmp_path / "nothing").mkdir()
+    text = failure([run, "--frames", clip, "--truth", tmp_path / "nothing"], capsys)
+    assert "no masks (*.png)" in text
+    assert "--report is for workspaces" in failure([run, "--frames", clip, "--report"], capsys)
+    write_labels(run / "masks" / f"{LENGTH:08d}.png", np.ones(SHAPE, np.uint8))
+    text = failure([run, "--frames", clip], capsys)
+    assert f"ends before frame {LENGTH + 1}" in text and "--frames" in text
+    write_labels(run / "masks" / "00000000.png", np.ones((30, 40), np.uint8))
+    assert "is 40 x 30, the frames of" in failure([run, "--frames", clip], capsys)
+
+
+def test_empty_masks_are_an_error(tmp_path: Path, run: Path, capsys) -> None:
+    for path in (run / "masks").iterdir():
+        write_labels(path, np.zeros(SHAPE, np.uint8))
+    text = failure([run, "--frames", tmp_path / "clip.mp4"], capsys)
+    assert str(run / "masks") in text and "all empty" in text
+
+
+def test_pictures_are_small_and_the_same_each_time(workspace: Path, tmp_path: Path, capsys) -> None:
+    written = []
+    for name in ("one", "two"):
+        arguments = ["--workspace", workspace, "--tracker", "Toy", "--out", tmp_path / name]
+        assert pictures.main([str(one) for one in arguments]) == 0
+        written.append({p.name: p.read_bytes() for p in sorted((tmp_path / name).iterdir())})
+    assert written[0] == written[1] and list(written[0]) == ["demo.webp", "iou.svg"]
+    strip = cv2.imread(str(tmp_path / "one" / "demo.webp"))
+    assert strip.shape[1] == 4 * 300 + 3 * 4
+    assert pictures.main(["--workspace", str(workspace), "--tracker", "No"]) == 1
+    assert "make evaluate TRACKER=No" in capsys.readouterr().err
+
+
+def test_the_readmes_pictures_are_there_and_small() -> None:
+    text = (pictures.ROOT / "README.md").read_text()
+    names = re.findall(r"!\[[^]]*\]\((docs/images/[^)]+)\)", text)
+    assert set(names) == {f"docs/images/{name}" for name in (pictures.STRIP, pictures.PLOT)}
+    assert sum((pictures.ROOT / name).stat().st_size for name in names) < 200_000

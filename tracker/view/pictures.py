@@ -1,0 +1,61 @@
+"""`python -m tracker pictures`: the pictures of the README, from results on the demo set.
+
+The same results make the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tracker.frames import FrameError
+from tracker.view.build import save
+from tracker.view.panels import Painter
+from tracker.view.plots import plot_overlaps
+from tracker.view.series import measure
+from tracker.view.sheets import even_frames, sheet
+from tracker.view.vot_footage import VotFootage, workspace_footage
+from tracker.vot.errors import VotError
+from tracker.vot.workspace import DEFAULT_WORKSPACE, ROOT, Workspace
+
+FOLDER = ROOT / "docs" / "images"
+STRIP, PLOT = "demo.webp", "iou.svg"
+
+_COLUMNS = 4
+_WIDTH = 300
+
+
+def main(argv: list[str]) -> int:
+    """The command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tracker pictures", description=__doc__)
+    parser.add_argument("--tracker", default="HQTrackLite", help="a section of trackers.ini")
+    parser.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE)
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    args = parser.parse_args(argv)
+    try:
+        paths = draw_pictures(Workspace(args.workspace.resolve()), args.tracker, args.out)
+    except (VotError, FrameError, OSError) as error:
+        print(f"\npictures failed: {error}", file=sys.stderr)
+        return 1
+    print("saved: " + ", ".join(f"{path} ({path.stat().st_size} bytes)" for path in paths))
+    return 0
+
+
+def draw_pictures(workspace: Workspace, tracker: str, folder: Path) -> list[Path]:
+    """Draw the strip, a row of frames for each sequence, and the plot, of the first sequence."""
+    footage = list(workspace_footage(workspace, tracker))
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder / STRIP, sheet([_row(one) for one in footage], columns=1))
+    plot_overlaps(measure(footage[0]), [], folder / PLOT, footage[0].name)
+    return [folder / STRIP, folder / PLOT]
+
+
+def _row(footage: VotFootage) -> np.ndarray:
+    """Frames of a sequence with the result, from the first to the last."""
+    painter = Painter(footage, measure(footage), _WIDTH)
+    numbers = even_frames(footage.length, _COLUMNS)
+    frames = zip(numbers, footage.images(numbers), strict=True)
+    return sheet([painter.result(number, image) for number, image in frames], _COLUMNS)

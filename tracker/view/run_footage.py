@@ -1,0 +1,118 @@
+"""Results of `python -m tracker run`, with ground truth if there is any, as footage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tracker.media.masks import read_labels
+from tracker.media.video import open_frames
+from tracker.view.footage import Footage, FrameRegions, ViewError
+from tracker.vot.convert import groundtruth, list_frames
+from tracker.vot.dataset import first_known
+from tracker.vot.regions import UNKNOWN, Region, Special, encode_mask, parse_region
+
+
+class RunFootage(Footage):
+    """A folder with masks/*.png, one per frame, whose values are the numbers of the objects."""
+
+    def __init__(self, results: Path, source: Path, truth: Path | None = None) -> None:
+        """source: the video or folder of frames that was tracked. truth: indexed masks.
+
+        Ground truth masks belong to the frames by their numbers; their objects, in the order in
+        which they appear and then by value, are the objects 1, 2, ... of the results. Raises
+        ViewError, FrameError, MaskError or VotError, naming what cannot be used.
+        """
+        self._masks = result_masks(results)
+        self._source = source
+        with open_frames(source) as frames:
+            self.fps = float(frames.fps)
+            first = next(iter(frames)).image
+        self.name, self.length = results.resolve().name, len(self._masks)
+        self.shape = first.shape[:2]
+        self._last: tuple[int, FrameRegions] | None = None
+        found = self._first_frames()
+        truths = [] if truth is None else self._read_truth(truth)
+        count = max([*found, len(truths)], default=0)
+        if not count:
+            raise ViewError(f"the masks in {results / 'masks'} are all empty: nothing to look at")
+        nothing = [Special(UNKNOWN)] * self.length
+        self._truths = truths + [nothing] * (count - len(truths))
+        self.objects = tuple(str(number) for number in range(1, count + 1))
+        self.starts = tuple(
+            _first(regions) if index < len(truths) else found.get(index + 1, 0)
+            for index, regions in enumerate(self._truths)
+        )
+
+    def regions(self, number: int) -> FrameRegions:
+        """The regions of a frame, from 0."""
+        if self._last is None or self._last[0] != number:
+            labels = self._labels(number)
+            answers = [encode_mask(labels == int(name)) for name in self.objects]
+            truths = [regions[number] for regions in self._truths]
+            record = FrameRegions(tuple(answers), tuple(truths), Special(UNKNOWN))
+            self._last = number, record
+        return self._last[1]
+
+    def images(self, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+        """The frames of these numbers, which rise; ViewError where the source ends before."""
+        left = iter(numbers)
+        wanted = next(left, None)
+        with open_frames(self._source) as frames:
+            for frame in frames:
+                if wanted is None:
+                    return
+                if frame.number == wanted:
+                    yield frame.image
+                    wanted = next(left, None)
+        if wanted is not None:
+            raise ViewError(
+                f"{self._source} ends before frame {wanted + 1} of {self.length}; "
+                "name with --frames what was tracked"
+            )
+
+    def _labels(self, number: int) -> np.ndarray:
+        labels = read_labels(self._masks[number])
+        if labels.shape != self.shape:
+            raise ViewError(
+                f"{self._masks[number]} is {labels.shape[1]} x {labels.shape[0]}, the frames of "
+                f"{self._source} are {self.shape[1]} x {self.shape[0]}; "
+                "name with --frames what was tracked"
+            )
+        return labels
+
+    def _first_frames(self) -> dict[int, int]:
+        """Object number -> the first frame it is in."""
+        found: dict[int, int] = {}
+        for number in range(self.length):
+            for value in np.unique(self._labels(number)):
+                if value:
+                    found.setdefault(int(value), number)
+        return found
+
+    def _read_truth(self, folder: Path) -> list[list[Region]]:
+        if not folder.is_dir():
+            raise ViewError(f"there is no folder of ground truth masks {folder}; check --truth")
+        names = list_frames(self._source) if self._source.is_dir() else self._masks
+        names = names[: self.length]
+        lines = groundtruth(names, folder, self.shape[::-1])
+        ordered = sorted(lines.values(), key=first_known)
+        return [[parse_region(line) for line in text] for text in ordered]
+
+
+def result_masks(results: Path) -> list[Path]:
+    """The masks of a results folder in the order of the frames; ViewError when there is none."""
+    found = sorted((results / "masks").glob("*.png"))
+    if not found:
+        raise ViewError(
+            f"{results} holds no results: neither config.yaml (a workspace) nor masks/*.png "
+            "(of `python -m tracker run`); name one of them"
+        )
+    return found
+
+
+def _first(regions: Sequence[Region]) -> int:
+    known = (i for i, region in enumerate(regions) if not isinstance(region, Special))
+    return next(known, len(regions))
