@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import weakref
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from tracker.cli.run import main, read_settings
 from tracker.config import preset
 from tracker.labels import MaskError, masks_to_labels
 from tracker.media.masks import draw, palette, read_objects, write_labels
+from tracker.media.video import VideoWriter
 from tracker.prompts import BoxPrompt, fallback_mask
 from tracker.stages import FrameResult
 
@@ -274,6 +276,61 @@ def test_a_crash_goes_on_from_the_last_state_that_was_saved(
     assert contents(out) == contents(tmp_path / "whole")
 
 
+def test_a_long_video_is_tracked_in_constant_memory(first: Path, tmp_path: Path) -> None:
+    """However many frames pass, a handful is held at a time; the decoder's own apart."""
+    with VideoWriter(tmp_path / "long.mp4", 30) as writer:
+        for number in range(500):
+            writer.add(np.full((*SHAPE, 3), number % 256, np.uint8))
+    alive: list[weakref.ref] = []
+    held: list[int] = []
+
+    class Watcher(Mover):
+        def track(self, image: np.ndarray) -> FrameResult:
+            alive.append(weakref.ref(image))
+            held.append(sum(one() is not None for one in alive))
+            result = super().track(image)
+            alive.append(weakref.ref(result))
+            return result
+
+    words = [tmp_path / "long.mp4", "--mask", first, "--out", tmp_path / "out"]
+    assert run(words, Watcher())[0] == 0
+    assert len(held) == 499 and max(held) <= 4
+    assert len(rows(tmp_path / "out")) == 1000
+
+
+def test_a_camera_runs_until_it_is_stopped_and_is_not_resumed(
+    first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", EndlessCapture)
+    out = tmp_path / "out"
+    assert run(["0", "--mask", first, "--out", out], Interrupted(3))[0] == 0
+    monkeypatch.undo()
+    assert len(rows(out)) == 8 and not (out / "resume").exists()
+    assert int(cv2.VideoCapture(str(out / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == 4
+    monkeypatch.setattr(cv2, "VideoCapture", EndlessCapture)
+    assert run(["0", "--mask", first, "--out", out, "--resume"])[0] == 1
+    assert "a camera cannot be resumed" in caplog.text
+
+
+class EndlessCapture:
+    """A camera that never stops."""
+
+    def __init__(self, _: object) -> None:
+        self.isOpened = lambda: True
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        return True, np.zeros((*SHAPE, 3), np.uint8)
+
+    def get(self, _: int) -> float:
+        return 0.0
+
+    def set(self, *_: object) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+
 def test_what_cannot_be_resumed_is_refused(
     folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -389,5 +446,6 @@ def test_an_overlay_leaves_the_background_alone() -> None:
     labels[2:7, 2:7] = 257
     drawn = draw(image, labels)
     assert (drawn[labels == 0] == 100).all()
-    np.testing.assert_array_equal(drawn[2, 2], palette()[2])
+    np.testing.assert_array_equal(drawn[2, 2], (0, 255, 0))
+    np.testing.assert_array_equal(palette()[2], (0, 128, 0))
     np.testing.assert_array_equal(drawn[4, 4], (55, 113, 55))
