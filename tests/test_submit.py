@@ -6,13 +6,16 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from tests.vot_data import trajectory
+from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, trajectory
 from tests.vot_data import workspace as workspace
-from tracker.vot import results, submit
+from tracker.vot import beginnings, results, submit
 from tracker.vot.errors import VotError
+from tracker.vot.regions import encode_mask, format_mask
+from tracker.vot.registry import check_identifier
 from tracker.vot.workspace import Workspace
 
 
@@ -96,10 +99,15 @@ def _short_times(path: Path) -> str:
     return "1 times for 24 frames"
 
 
+def _short_property(path: Path) -> str:
+    path.with_name("pair_01_001_weights.value").write_text("none\n" * 5)
+    return r"pair_01_001_weights\.value has 5 lines for 24 frames"
+
+
 SPOILERS = [_truncate, _empty, _short, _missing, _doubled, _unmarked, _special, _outside]
 
 
-@pytest.mark.parametrize("spoil", [*SPOILERS, _short_times])
+@pytest.mark.parametrize("spoil", [*SPOILERS, _short_times, _short_property])
 def test_unsound_results_are_not_packed(workspace: Workspace, spoil) -> None:
     message = spoil(trajectory(workspace))
     with pytest.raises(VotError, match=f"(?s)pair, object 01: {message}"):
@@ -172,3 +180,96 @@ def test_the_manifest_is_checked(workspace: Workspace, tmp_path: Path) -> None:
     secret = {"env": {"HF_TOKEN": "x"}}
     with pytest.raises(VotError, match="HF_TOKEN"):
         submit.verify_zip(_archive(workspace, path, configuration=secret), workspace, "Still")
+
+
+def _masks(workspace: Workspace, object_id: str, masks: list[np.ndarray]) -> None:
+    """The answers of an object of `pair` from its start on; before it is unknown."""
+    path = trajectory(workspace, "pair", object_id)
+    head = ["1"] + ["0"] * (LENGTH - 1 - len(masks))
+    _text(path, head + [format_mask(encode_mask(mask)) for mask in masks])
+
+
+def _truth(number: int, first: int) -> list[np.ndarray]:
+    return [labels_of("pair", frame) == number for frame in range(first, LENGTH)]
+
+
+def test_true_masks_are_neither_inverted_nor_exchanged(workspace: Workspace) -> None:
+    _masks(workspace, "01", _truth(1, 1))
+    _masks(workspace, "03", _truth(3, 3))
+    assert beginnings.check_beginnings(workspace, "Still") == []
+
+
+def test_inverted_masks_are_not_packed(workspace: Workspace) -> None:
+    _masks(workspace, "01", [~mask for mask in _truth(1, 1)])
+    with pytest.raises(VotError, match=r"(?s)1 trajectories .*pair, object 01: .*are inverted"):
+        submit.submit(workspace, "Still")
+    assert not list(workspace.folder.glob("*.zip"))
+
+
+def test_masks_that_fill_the_frame_are_not_packed(workspace: Workspace) -> None:
+    _masks(workspace, "03", [np.ones((HEIGHT, WIDTH), bool)] * (LENGTH - 3))
+    with pytest.raises(VotError, match=r"pair, object 03: .*are inverted"):
+        submit.submit(workspace, "Still")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.8])
+def test_polarity_is_told_for_objects_of_any_size(share: float) -> None:
+    initial = np.zeros((40, 50), bool)
+    initial.ravel()[: int(initial.size * share)] = True
+    moved = np.roll(initial, (2, 3), axis=(0, 1))
+    assert beginnings.looks_inverted(~moved, initial)
+    assert not beginnings.looks_inverted(moved, initial)
+    assert not beginnings.looks_inverted(np.zeros_like(initial), initial)
+
+
+def test_a_lost_object_is_not_called_inverted(workspace: Workspace) -> None:
+    elsewhere = np.zeros((HEIGHT, WIDTH), bool)
+    elsewhere[50:60, 80:90] = True
+    _masks(workspace, "01", [elsewhere] * (LENGTH - 1))
+    assert beginnings.check_beginnings(workspace, "Still") == []
+
+
+def test_objects_in_another_order_are_not_packed(workspace: Workspace) -> None:
+    single = trajectory(workspace, "single").parent
+    folder = workspace.sequences / "single"
+    truth = (folder / "groundtruth_01.txt").read_text()
+    other = format_mask(encode_mask(labels_of("single", 0)[::-1, ::-1] > 0))
+    (folder / "groundtruth_02.txt").write_text(f"{other}\n" * LENGTH)
+    for own, lines in (("01", [other] * LENGTH), ("02", truth.splitlines())):
+        for suffix in (".bin", "_time.value", "_weights.value"):
+            source = single / f"single_001{suffix}"
+            shutil.copyfile(source, single / f"single_{own}_001{suffix}")
+        (single / f"single_{own}_001.bin").unlink()
+        (single / f"single_{own}_001.txt").write_text("\n".join(["1", *lines[1:]]) + "\n")
+    with pytest.raises(VotError, match=r"(?s)single, object 01: the masks of object 02 .*order"):
+        submit.submit(workspace, "Still")
+
+
+def test_boxes_in_place_of_masks_are_not_packed(workspace: Workspace) -> None:
+    _text(trajectory(workspace), ["1", *["5,5,20,20"] * (LENGTH - 1)])
+    with pytest.raises(VotError, match="pair, object 01: answered by a rectangle, not by a mask"):
+        submit.submit(workspace, "Still")
+
+
+def test_the_identifier_has_no_underscore(workspace: Workspace) -> None:
+    registry = workspace.folder / "trackers.ini"
+    registry.write_text(registry.read_text().replace("[Still]", "[Still_1]"))
+    (workspace.folder / "results" / "Still").rename(workspace.folder / "results" / "Still_1")
+    with pytest.raises(VotError, match="'Still_1' holds an underscore"):
+        submit.submit(workspace, "Still_1")
+
+
+def test_the_identifier_is_that_of_the_registry(workspace: Workspace) -> None:
+    with pytest.raises(VotError, match=r"no tracker 'still' in .*there are: Still, Broken"):
+        submit.submit(workspace, "still")
+    (workspace.folder / "trackers.ini").write_text("[Still\n")
+    with pytest.raises(VotError, match=r"trackers\.ini cannot be read"):
+        submit.submit(workspace, "Still")
+
+
+def test_registries_in_folders_and_in_yaml_are_read(workspace: Workspace) -> None:
+    config = workspace.folder / "config.yaml"
+    config.write_text(config.read_text().replace("./trackers.ini", "."))
+    (workspace.folder / "trackers.yaml").write_text("Other: {protocol: trax}\n")
+    assert check_identifier(workspace, "Other") == "Other"
+    assert check_identifier(workspace, "Still@version") == "Still"

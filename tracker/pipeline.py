@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from tracker.labels import (
     without,
 )
 from tracker.prompts import Prompt, check_prompt, fallback_mask
+from tracker.realtime import RefineSchedule
 from tracker.saved import load_state, save_state
 from tracker.stages import FrameResult, Objects, Refiner, Segmented, Session
 from tracker.streaming import Stream, StreamObjects
@@ -48,6 +50,7 @@ class HQTracker:
 
     new_session makes the segmenter's state for a video, refiner may be None, weights_note says in
     words which weights run. Trackers may share models: all that changes is in the session.
+    clock counts seconds, for a deadline (`tracker.realtime`).
     """
 
     def __init__(
@@ -56,11 +59,13 @@ class HQTracker:
         refiner: Refiner | None,
         config: TrackerConfig,
         weights_note: str,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.config = config
         self.weights_note = weights_note
         self._new_session = new_session
         self._refiner = refiner
+        self._schedule = RefineSchedule(config.realtime, clock)
         self._session: Session | None = None
         self._count = 0
         self._removed: set[int] = set()
@@ -96,6 +101,11 @@ class HQTracker:
         """Numbers of the objects that are tracked, present or not: given and not removed."""
         return tuple(n for n in range(1, self._count + 1) if n not in self._removed)
 
+    @property
+    def has_refiner(self) -> bool:
+        """Whether HQ-SAM refines masks and segments prompts."""
+        return self._refiner is not None
+
     def initialize(self, image: np.ndarray, objects: Objects) -> FrameResult:
         """Begin a video with its first frame and every object in it, as mask or prompt.
 
@@ -107,13 +117,15 @@ class HQTracker:
         session = self._new_session()
         segmented = session.start(image, labels, count)
         self._session, self._count, self._removed = session, count, set()
+        self._schedule.restart()
         return FrameResult(segmented.labels, segmented.confidence, np.zeros(count, dtype=bool))
 
     def track(self, image: np.ndarray) -> FrameResult:
         """The objects in the next frame. Raises NotInitializedError, FrameError."""
         session = self._running()
         image = check_frame(image)
-        return self._refine(image, self._without_doubtful(session.step(image)), self._count)
+        ahead = self._begin(image)
+        return self._refine(ahead, self._without_doubtful(session.step(image)), self._count)
 
     def add_objects(self, image: np.ndarray, objects: Objects) -> FrameResult:
         """The next frame, in which new objects appear: in place of `track` for this frame.
@@ -124,9 +136,10 @@ class HQTracker:
         """
         session = self._running()
         image, labels, count = self._checked(image, objects)
+        ahead = self._begin(image)
         segmented = self._without_doubtful(session.step_and_add(image, labels, count))
         known, self._count = self._count, self._count + count
-        return self._refine(image, segmented, known)
+        return self._refine(ahead, segmented, known)
 
     def remove_objects(self, numbers: Iterable[int]) -> None:
         """Stop tracking these objects, from the next frame on and for ever.
@@ -242,15 +255,32 @@ class HQTracker:
             np.zeros(len(confidence), dtype=bool),
         )
 
-    def _refine(self, image: np.ndarray, segmented: FrameResult, known: int) -> FrameResult:
-        """Refine the first `known` objects; those after them were given in this frame."""
+    def _begin(self, image: np.ndarray) -> Any:
+        """A frame begins: what the refiner will be given, the frame or its code."""
+        expected = self._schedule.begin()
+        if expected and self._refiner is not None and self._refiner.encodes_ahead:
+            return self._refiner.encode(image)
+        return image
+
+    def _refine(self, image: Any, segmented: FrameResult, known: int) -> FrameResult:
+        """Refine the first `known` objects; those after them were given in this frame.
+
+        image: the frame, or the refiner's code of it. Nothing is refined where time is short.
+        """
+        found, present = boxes(segmented.labels, segmented.count)
+        prompted = np.flatnonzero(present[:known])
+        if self._refiner is None or len(prompted) == 0 or not self._schedule.allows():
+            return segmented
+        with self._schedule.refining():
+            proposals = self._refiner.refine(image, found[prompted]).masks
+            return self._gated(segmented, proposals, prompted, known)
+
+    def _gated(
+        self, segmented: FrameResult, proposals: np.ndarray, prompted: np.ndarray, known: int
+    ) -> FrameResult:
+        """The answer with the proposals [K, H, W] for objects `prompted` [K] (from 0) merged in."""
         labels, count = segmented.labels, segmented.count
         refined = np.zeros(count, dtype=bool)
-        found, present = boxes(labels, count)
-        prompted = np.flatnonzero(present[:known])
-        if self._refiner is None or len(prompted) == 0:
-            return segmented
-        proposals = self._refiner.refine(image, found[prompted]).masks
         own = labels[None] == (prompted + 1).astype(labels.dtype)[:, None, None]
         refined[prompted] = gate(own, proposals, self.config.refiner.gate_iou)
         masks = np.zeros((count, *labels.shape), dtype=bool)

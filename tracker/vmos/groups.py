@@ -26,7 +26,9 @@ class ObjectGroup:
         self.removed: set[int] = set()
         self.started: dict[int, int] = {}
         self.places: dict[int, Tensor] = {}
-        self.long_term = LongTermMemory(memory.capacity, memory.interval)
+        self.long_term = LongTermMemory(
+            memory.capacity, memory.interval, memory.eviction, memory.incomplete
+        )
         self.short_term = ShortTermMemory(memory.short_term_lag)
 
     @property
@@ -59,10 +61,10 @@ class ObjectGroup:
         self.long_term.add_reference(number, memory)
         self._keep(number, places)
 
-    def remember(self, number: int, places: Tensor, memory: FrameMemory) -> None:
-        """Frame `number` is the newest."""
+    def remember(self, number: int, places: Tensor, memory: FrameMemory, complete: bool) -> None:
+        """Frame `number` is the newest; `complete`: no object that is tracked is absent in it."""
         self.short_term.push(number, memory)
-        self.long_term.offer(number, memory)
+        self.long_term.offer(number, memory, complete)
         self._keep(number, places)
 
     def remove(self, labels: Sequence[int], embed: Embed) -> None:

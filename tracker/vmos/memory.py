@@ -7,6 +7,7 @@ others; the short-term memory is the frame a few steps back.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,17 +62,23 @@ def side_by_side(frames: Sequence[FrameMemory]) -> FrameMemory:
 
 
 class LongTermMemory:
-    """Keeps every reference frame, and the newest `capacity - 1` of the frames offered in between.
+    """Keeps every reference frame, and `capacity - 1` of the frames offered in between.
 
     A frame is taken when at least `interval` frames have passed since the last one taken. With
     one reference frame it never holds more than `capacity` frames. References are the frames in
-    which objects were given: at most one per object of a group.
+    which objects were given: at most one per object of a group. What makes room, and what becomes
+    of frames in which an object is absent: see `tracker.config.MemoryConfig`.
     """
 
-    def __init__(self, capacity: int, interval: int) -> None:
-        self._newest: deque[tuple[int, FrameMemory]] = deque(maxlen=capacity - 1)
+    def __init__(
+        self, capacity: int, interval: int, eviction: str = "age", incomplete: str = "take"
+    ) -> None:
+        self._between: list[tuple[int, FrameMemory]] = []
         self._references: list[tuple[int, FrameMemory]] = []
+        self._room = capacity - 1
         self._interval = interval
+        self._oldest_goes = eviction == "age"
+        self._patience = interval if incomplete == "skip" else 0
         self._last = 0
         self._bank: FrameMemory | None = None
 
@@ -83,7 +90,7 @@ class LongTermMemory:
     @property
     def entries(self) -> list[tuple[int, FrameMemory]]:
         """The frames held with their numbers, in the order of `frames`."""
-        return [*reversed(self._newest), *reversed(self._references)]
+        return [*reversed(self._between), *reversed(self._references)]
 
     @property
     def bank(self) -> FrameMemory:
@@ -97,11 +104,22 @@ class LongTermMemory:
         self._references.append((number, memory))
         self._taken(number)
 
-    def offer(self, number: int, memory: FrameMemory) -> None:
-        """Take this frame if it is due; the oldest that is no reference makes room."""
-        if number - self._last >= self._interval:
-            self._newest.append((number, memory))
+    def offer(self, number: int, memory: FrameMemory, complete: bool = True) -> None:
+        """Take this frame if it is due; `complete`: no object is absent in it."""
+        due = self._interval + (0 if complete else self._patience)
+        if self._room and number - self._last >= due:
+            if len(self._between) == self._room:
+                del self._between[self._least_needed(memory)]
+            self._between.append((number, memory))
             self._taken(number)
+
+    def _least_needed(self, coming: FrameMemory) -> int:
+        """Which of the frames in between makes room for the one that is coming."""
+        if self._oldest_goes:
+            return 0
+        frames = [*(memory for _, memory in self._between), coming]
+        alike = [likeness(*pair) for pair in itertools.pairwise(frames)]
+        return alike.index(max(alike))
 
     def forget_references(self, needed: set[int]) -> None:
         """Keep only the reference frames with these numbers."""
@@ -111,26 +129,37 @@ class LongTermMemory:
     def replace(self, memories: Mapping[int, FrameMemory]) -> None:
         """Exchange what is held of frames, by their numbers."""
         self._references = [(n, memories[n]) for n, _ in self._references]
-        self._newest = deque([(n, memories[n]) for n, _ in self._newest], self._newest.maxlen)
+        self._between = [(n, memories[n]) for n, _ in self._between]
         self._bank = None
 
     def numbers(self) -> dict[str, list[int] | int]:
         """Which frames are held as what, the oldest first: what `restore` needs beside them."""
         return {
-            "newest": [number for number, _ in self._newest],
+            "between": [number for number, _ in self._between],
             "references": [number for number, _ in self._references],
             "last": self._last,
         }
 
     def restore(self, memories: Mapping[int, FrameMemory], numbers: Mapping[str, Any]) -> None:
         """Hold what another memory of the same settings held."""
-        self._newest.extend((n, memories[n]) for n in numbers["newest"])
+        self._between = [(n, memories[n]) for n in numbers["between"]]
         self._references = [(n, memories[n]) for n in numbers["references"]]
         self._last, self._bank = numbers["last"], None
 
     def _taken(self, number: int) -> None:
         self._last = number
         self._bank = None
+
+
+def likeness(one: FrameMemory, other: FrameMemory) -> float:
+    """Mean cosine between the coarsest keys at the same places, -1 to 1.
+
+    Frames of different sizes count as unlike (-1).
+    """
+    a, b = one[0].key, other[0].key
+    if a.shape != b.shape:
+        return -1.0
+    return float(F.cosine_similarity(a.float(), b.float(), dim=-1).mean())
 
 
 class ShortTermMemory:

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tracker.config import TrackerConfig
+from tracker.device import upload
 from tracker.labels import label_dtype
 from tracker.preprocess import labels_to_model, to_model_input
+from tracker.vmos.decision import decide, nearest, renumbered
 from tracker.vmos.groups import ObjectGroup
 from tracker.vmos.memory import FrameMemory
 from tracker.vmos.model import ImageFeatures, VmosModel
@@ -73,16 +75,8 @@ class Prediction:
             F.interpolate(logits, self.frame.size, mode="bilinear", align_corners=True)
             for logits in self.group_logits
         ]
-        logits = merge_groups(enlarged)[0]
-        best, channels = logits.max(dim=0)
-        labels = torch.tensor([0, *self.objects], device=logits.device)[channels]
-        probability = torch.exp(best - torch.logsumexp(logits, dim=0))
-        areas = torch.bincount(labels.flatten(), minlength=self.count + 1)
-        sums = torch.bincount(labels.flatten(), probability.flatten(), minlength=self.count + 1)
-        confidence = (sums / areas.clamp(min=1))[1:]
-        return VmosFrame(
-            labels.cpu().numpy().astype(dtype), confidence.cpu().numpy().astype(np.float32)
-        )
+        labels, confidence = decide(merge_groups(enlarged)[0])
+        return VmosFrame(*renumbered(labels, confidence, self.objects, self.count))
 
 
 class VmosSession:
@@ -187,7 +181,8 @@ class VmosSession:
                     frame.features, group.long_term.bank, group.short_term.at(grids)
                 )
                 decoded = self._model.decode(propagated)
-            logits.append(decoded[:, group.channels].float())
+            own = decoded[:, group.channels]
+            logits.append(own.float().contiguous(memory_format=torch.contiguous_format))
             traces.append(propagated.traces)
         return Prediction(frame, tuple(logits), tuple(traces), self.objects, self.count)
 
@@ -205,7 +200,8 @@ class VmosSession:
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, prediction.frame.features)
                 memory = self._model.remember(traces, embeddings)
-            group.remember(self._number, places, memory)
+            complete = bool(shares[0, group.channels[1:]].any(dim=(1, 2)).all())
+            group.remember(self._number, places, memory, complete)
 
     def _introduce(self, frame: EncodedFrame, labels: np.ndarray, total: int) -> None:
         """Give out identities to the objects beyond `count`; this frame is their reference."""
@@ -236,7 +232,7 @@ class VmosSession:
             return self._model.relabel(memory, shares)
 
     def _encode(self, image: np.ndarray) -> EncodedFrame:
-        model_input = to_model_input(image, self._config.frame).to(self._device)
+        model_input = upload(to_model_input(image, self._config.frame), self._device)
         with self._arithmetic():
             features = self._model.encode_image(model_input)
         height, width = model_input.shape[2:]
@@ -246,8 +242,7 @@ class VmosSession:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
-        tensor = torch.from_numpy(labels.astype(np.int32)).to(self._device)
-        return F.interpolate(tensor[None, None].float(), size, mode="nearest")[0, 0].int()
+        return torch.from_numpy(nearest(labels, size).astype(np.int32)).to(self._device)
 
     def _grids(self, features: ImageFeatures) -> list[tuple[int, int]]:
         return [

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from tracker.vot import record, results, toolkit
+from tracker.vot import beginnings, entry, record, registry, results, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import LOCAL_STACK, Workspace, add_arguments, workspace_of
 
@@ -27,14 +27,18 @@ _SHOWN_PROBLEMS = 12
 
 def check_before(workspace: Workspace, tracker: str) -> list[str]:
     """Raise VotError when the results must not be packed; returns notes that do not forbid it."""
+    registry.check_identifier(workspace, tracker)
     problems = results.check_results(workspace, tracker)
-    fatal = [problem for problem in problems if problem.fatal]
-    if fatal:
-        text = "\n".join(f"  {problem}" for problem in fatal[:_SHOWN_PROBLEMS])
-        raise VotError(
-            f"{len(fatal)} trajectories are missing or unsound:\n{text}\n"
-            "`make evaluate` (with the same variables) runs what is missing"
-        )
+    _refuse(
+        [problem for problem in problems if problem.fatal],
+        "trajectories are missing or unsound",
+        "`make evaluate` (with the same variables) runs what is missing",
+    )
+    _refuse(
+        beginnings.check_beginnings(workspace, tracker),
+        "trajectories do not show the objects that were given",
+        "an entry of them would lose its score; look at them before anything else",
+    )
     if "report" in workspace.config():
         raise VotError(
             f"{workspace.folder / 'config.yaml'} has a `report` section: `vot pack` dies of it"
@@ -52,10 +56,16 @@ def check_before(workspace: Workspace, tracker: str) -> list[str]:
     return notes
 
 
+def _refuse(problems: list[results.Problem], what: str, remedy: str) -> None:
+    if problems:
+        text = "\n".join(f"  {problem}" for problem in problems[:_SHOWN_PROBLEMS])
+        raise VotError(f"{len(problems)} {what}:\n{text}\n{remedy}")
+
+
 def pack(workspace: Workspace, tracker: str) -> Path:
     """Run `vot pack`; returns the new zip. VotError when it made none."""
     started = time.time() - 1
-    run = toolkit.run_toolkit(workspace, "pack", tracker)
+    run = entry.pack(workspace, tracker)
     found = [
         path
         for path in workspace.folder.glob(f"{tracker.partition('@')[0]}*.zip")

@@ -55,14 +55,17 @@ def _point(reader: _Reader) -> Region:
 _KINDS = {0: _special, 1: _rectangle, 2: _polygon, 3: _mask, 4: _point}
 
 
-def parse_binary(data: bytes) -> list[Region]:
-    """The regions of a binary trajectory, one a frame; raises VotError where it is damaged."""
+def parse_binary(data: bytes, most: int | None = None) -> list[Region]:
+    """The regions of a binary trajectory, one a frame; raises VotError where it is damaged.
+
+    most: only so many frames are read, and what follows them is not looked at.
+    """
     reader = _Reader(data)
     version, length = reader.take("hI")
     if version != _VERSION:
         raise VotError(f"version {version} of the format, {_VERSION} is known")
     regions = []
-    for frame in range(length):
+    for frame in range(length if most is None else min(length, most)):
         try:
             (kind,) = reader.take("B")
             if kind not in _KINDS:
@@ -70,17 +73,20 @@ def parse_binary(data: bytes) -> list[Region]:
             regions.append(_KINDS[kind](reader))
         except VotError as error:
             raise VotError(f"frame {frame + 1} of {length}: {error}") from error
-    if reader.offset != len(data):
+    if most is None and reader.offset != len(data):
         raise VotError(f"{len(data) - reader.offset} bytes after the last of {length} frames")
     return regions
 
 
-def read_trajectory(path: Path) -> list[Region]:
-    """The regions of a `.bin` or `.txt` file, one a frame; VotError names the file and why."""
+def read_trajectory(path: Path, most: int | None = None) -> list[Region]:
+    """The regions of a `.bin` or `.txt` file, one a frame; VotError names the file and why.
+
+    most: only so many frames from the beginning.
+    """
     try:
         if path.suffix == ".bin":
-            return parse_binary(path.read_bytes())
-        return [parse_region(line) for line in path.read_text().splitlines()]
+            return parse_binary(path.read_bytes(), most)
+        return [parse_region(line) for line in path.read_text().splitlines()[:most]]
     except (VotError, OSError, UnicodeDecodeError) as error:
         raise VotError(f"{path}: {error}") from error
 

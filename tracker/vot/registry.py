@@ -1,0 +1,54 @@
+"""The registry of a workspace: which trackers its trackers.ini files name, and how."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+import yaml
+
+from tracker.vot.errors import VotError
+from tracker.vot.workspace import Workspace
+
+
+def registry_files(workspace: Workspace) -> list[Path]:
+    """The files that the toolkit would read, in its order; missing ones are left out."""
+    found = []
+    for name in workspace.config().get("registry") or []:
+        path = (workspace.folder / name).resolve()
+        found += [path / "trackers.yaml", path / "trackers.ini"] if path.is_dir() else [path]
+    return [path for path in dict.fromkeys(found) if path.is_file()]
+
+
+def read_registry(path: Path) -> dict[str, dict[str, str]]:
+    """Identifier -> settings of every tracker in one file; VotError when it cannot be read."""
+    try:
+        if path.suffix == ".yaml":
+            return dict(yaml.safe_load(path.read_text()) or {})
+        parser = configparser.ConfigParser()
+        parser.read_string(path.read_text())
+        return {section: dict(parser.items(section, raw=True)) for section in parser.sections()}
+    except (configparser.Error, yaml.YAMLError, OSError, ValueError, TypeError) as error:
+        raise VotError(f"{path} cannot be read: {error}") from error
+
+
+def check_identifier(workspace: Workspace, tracker: str) -> str:
+    """The identifier of an entry, as registry and manifest must have it.
+
+    VotError when no registry file has exactly this section, or when it holds an underscore, which
+    the evaluation server does not take.
+    """
+    identifier = tracker.partition("@")[0]
+    files = registry_files(workspace)
+    known = [name for path in files for name in read_registry(path)]
+    if identifier not in known:
+        where = ", ".join(map(str, files)) or f"{workspace.folder / 'config.yaml'}: registry"
+        raise VotError(
+            f"no tracker {identifier!r} in {where}; there are: {', '.join(known) or 'none'}"
+        )
+    if "_" in identifier:
+        raise VotError(
+            f"the identifier {identifier!r} holds an underscore, which a challenge does not take; "
+            "rename its section of trackers.ini and its folder in results"
+        )
+    return identifier
