@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,26 @@ import numpy as np
 from tracker.build import build_parts
 from tracker.config import TrackerConfig
 from tracker.frames import check_frame
-from tracker.labels import boxes, check_masks, gate, label_dtype, masks_to_labels, merge, without
+from tracker.labels import (
+    MaskError,
+    boxes,
+    check_masks,
+    gate,
+    label_dtype,
+    masks_to_labels,
+    merge,
+    without,
+)
 from tracker.prompts import Prompt, check_prompt, fallback_mask
 from tracker.realtime import RefineSchedule
-from tracker.stages import FrameResult, Refiner, Segmented, Session
+from tracker.saved import load_state, save_state
+from tracker.stages import FrameResult, Objects, Refiner, Segmented, Session
+from tracker.streaming import Stream, StreamObjects
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-
-Objects = Sequence[np.ndarray | Prompt] | np.ndarray
-"""New objects, one each: masks [H, W], nonzero on the object, and prompts; or masks [N, H, W]."""
 
 
 class NotInitializedError(RuntimeError):
@@ -60,6 +68,7 @@ class HQTracker:
         self._schedule = RefineSchedule(config.realtime, clock)
         self._session: Session | None = None
         self._count = 0
+        self._removed: set[int] = set()
 
     @classmethod
     def from_preset(
@@ -84,8 +93,13 @@ class HQTracker:
 
     @property
     def count(self) -> int:
-        """How many objects are tracked, present or not; 0 before `initialize`."""
+        """How many objects were given, also those removed since; 0 before `initialize`."""
         return self._count
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Numbers of the objects that are tracked, present or not: given and not removed."""
+        return tuple(n for n in range(1, self._count + 1) if n not in self._removed)
 
     @property
     def has_refiner(self) -> bool:
@@ -102,7 +116,7 @@ class HQTracker:
         image, labels, count = self._checked(image, objects)
         session = self._new_session()
         segmented = session.start(image, labels, count)
-        self._session, self._count = session, count
+        self._session, self._count, self._removed = session, count, set()
         self._schedule.restart()
         return FrameResult(segmented.labels, segmented.confidence, np.zeros(count, dtype=bool))
 
@@ -127,6 +141,34 @@ class HQTracker:
         known, self._count = self._count, self._count + count
         return self._refine(ahead, segmented, known)
 
+    def remove_objects(self, numbers: Iterable[int]) -> None:
+        """Stop tracking these objects, from the next frame on and for ever.
+
+        They come out absent, their numbers are not given again, the others keep theirs; what is
+        remembered of them becomes background, so that their pixels are free at once. Raises
+        NotInitializedError, and MaskError for a number that is not tracked; then none is removed.
+        """
+        session, numbers = self._running(), set(numbers)
+        if unknown := numbers - set(self.objects):
+            raise MaskError(
+                f"cannot remove {', '.join(map(str, sorted(unknown)))}: the objects that are "
+                f"tracked are {', '.join(map(str, self.objects)) or 'none'}"
+            )
+        session.remove(sorted(numbers))
+        self._removed |= numbers
+
+    def stream(
+        self,
+        frames: Iterable[np.ndarray | torch.Tensor],
+        objects: StreamObjects = (),
+        output: str | None = None,
+    ) -> Stream:
+        """Track through frames as they come: `for result in tracker.stream(frames, objects)`.
+
+        See `tracker.streaming.Stream`, which also adds and removes objects on the way.
+        """
+        return Stream(self, frames, objects, output)
+
     def masks_of(self, image: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
         """The masks [K, H, W] bool that prompts would start objects with; tracks nothing.
 
@@ -145,9 +187,33 @@ class HQTracker:
             masks[index] = fallback_mask(image, prompts[index])
         return masks
 
+    def save_state(self, path: Path) -> None:
+        """Write what is remembered of the video so far (some tens of MB) to a safetensors file.
+
+        `load_state` goes on from there, also in another process. Raises NotInitializedError,
+        OSError.
+        """
+        tensors, record = self._running().pack()
+        save_state(path, tensors, record | {"removed": sorted(self._removed)}, self._identity)
+
+    def load_state(self, path: Path) -> None:
+        """Go on with a video whose state was saved, exactly as if it had never stopped.
+
+        Raises StateError when the file is damaged, or was saved with other settings or weights.
+        """
+        tensors, record = load_state(path, self._identity)
+        session = self._new_session()
+        session.restore(tensors, record)
+        self._session, self._count = session, record["count"]
+        self._removed = set(record["removed"])
+
+    @property
+    def _identity(self) -> str:
+        return f"{self.config}; {self.weights_note}"
+
     def reset(self) -> None:
         """Forget the video and free what was remembered of it."""
-        self._session, self._count = None, 0
+        self._session, self._count, self._removed = None, 0, set()
 
     def warm_up(self) -> None:
         """Run two blank frames, so that the first real one meets no start-up cost; resets."""

@@ -10,6 +10,9 @@ import numpy as np
 
 from tracker.prompts import Prompt
 
+Objects = Sequence[np.ndarray | Prompt] | np.ndarray
+"""New objects, one each: masks [H, W], nonzero on the object, and prompts; or masks [N, H, W]."""
+
 
 @dataclass(frozen=True)
 class FrameResult:
@@ -26,7 +29,7 @@ class FrameResult:
 
     @property
     def count(self) -> int:
-        """How many objects are tracked (present or not)."""
+        """How many objects were given, present or not, also those that were removed since."""
         return len(self.confidence)
 
     @property
@@ -56,6 +59,9 @@ class Session(Protocol):
     def start(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented: ...
     def step(self, image: np.ndarray) -> Segmented: ...
     def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented: ...
+    def remove(self, objects: Sequence[int]) -> None: ...
+    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]: ...
+    def restore(self, tensors: dict[str, Any], record: dict[str, Any]) -> None: ...
 
 
 class Refined(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -52,6 +53,21 @@ def _decide_on_cpu(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             box = np.s_[top : top + height, left : left + width]
             confidence[index] = np.mean(1 / total[box][mask[box]], dtype=np.float64)
     return labels, confidence
+
+
+def renumbered(
+    labels: np.ndarray, confidence: np.ndarray, objects: Sequence[int], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels 1..n and confidence [n] of these objects -> by their numbers, confidence [count].
+
+    The objects rise. Those that are not among them have no pixels and no confidence.
+    """
+    if len(objects) == count:
+        return labels, confidence
+    numbers = np.array([0, *objects], dtype=label_dtype(count))
+    everyone = np.zeros(count, np.float32)
+    everyone[numbers[1:].astype(np.int64) - 1] = confidence
+    return numbers[labels], everyone
 
 
 def nearest(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
