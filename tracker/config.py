@@ -212,7 +212,9 @@ PRESETS: Mapping[str, TrackerConfig] = {
     "hqtrack-lite": TrackerConfig(
         name="hqtrack-lite",
         vmos=LITE_VMOS,
-        memory=MemoryConfig(short_term_lag=1),
+        frame=FrameConfig(min_short_edge=368, max_short_edge=368),
+        memory=MemoryConfig(capacity=3, short_term_lag=1),
+        presence=PresenceConfig(min_confidence=0.65),
         compute=ComputeConfig(precision="auto"),
     ),
 }
