@@ -22,7 +22,8 @@ WHERE = --tracker "$(TRACKER)" $(if $(SEQUENCES),--sequences "$(SEQUENCES)") \
 	$(if $(STACK),--stack "$(STACK)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")
 
 .DEFAULT_GOAL := help
-.PHONY: setup evaluate analysis report view pictures submit test demo weights bench train eval-vos parity lint \
+.PHONY: setup evaluate analysis report view pictures submit test demo weights bench train eval-vos \
+	parity web lint \
 	clean stop doctor help
 
 help:
@@ -50,6 +51,7 @@ help:
 	@echo "  make train       train by a recipe (ARGS=...)"
 	@echo "  make eval-vos    J&F on videos with masks (ARGS=...)"
 	@echo "  make parity      compare with a recording of the reference (CASE=file.npz)"
+	@echo "  make web         a page to track objects in your own video (ARGS=\"--folder videos\")"
 	@echo "  make doctor      check the installation, say what to do about faults"
 	@echo "  make stop        stop the resident servers"
 	@echo
@@ -107,6 +109,9 @@ eval-vos: $(STAMP)
 
 parity: $(STAMP)
 	$(PYTHON) -m tracker parity $(CASE) $(ARGS)
+
+web: $(STAMP)
+	$(PYTHON) -m tracker web $(ARGS)
 
 # needs no environment: a broken one is what it looks at
 doctor:

@@ -23,7 +23,7 @@ import numpy as np
 from tests.serving import SHAPE, write_frame
 from tracker import serve
 from tracker.labels import masks_to_labels
-from tracker.pipeline import FrameResult
+from tracker.stages import FrameResult
 from tracker.resident import requests
 
 SESSION_SECONDS = 20

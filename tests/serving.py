@@ -61,11 +61,11 @@ class Session:
             write_frame(path)
         return {"color": trax.FileImage.create(str(path))}
 
-    def initialize(self, *objects: object, name: str = "frame") -> list[np.ndarray]:
-        return self._masks(self.client.initialize(self.image(name), _regions(objects), {}))
+    def initialize(self, *objects: object, name: str = "frame") -> list:
+        return self._answers(self.client.initialize(self.image(name), _regions(objects), {}))
 
-    def frame(self, *objects: object, name: str = "frame") -> list[np.ndarray]:
-        return self._masks(self.client.frame(self.image(name), {}, _regions(objects)))
+    def frame(self, *objects: object, name: str = "frame") -> list:
+        return self._answers(self.client.frame(self.image(name), {}, _regions(objects)))
 
     def quit(self) -> int:
         """End the session; the exit status of the tracker process, which has 3 s as in `vot`."""
@@ -90,16 +90,22 @@ class Session:
             with contextlib.suppress(OSError):
                 pipe.close()
 
-    def _masks(self, answer: tuple) -> list[np.ndarray]:
+    def _answers(self, answer: tuple) -> list:
+        """Masks as [H, W] bool, rectangles as (x, y, w, h), polygons as lists of (x, y)."""
         self.properties = [properties for _, properties in answer[0]]
-        masks = []
-        for region, _ in answer[0]:
-            full = np.zeros(SHAPE, bool)
-            x, y = region.offset()
-            crop = region.array()
-            full[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
-            masks.append(full)
-        return masks
+        return [_plain(region) for region, _ in answer[0]]
+
+
+def _plain(region: trax.Region) -> np.ndarray | tuple | list:
+    if region.type == trax.Region.RECTANGLE:
+        return region.bounds()
+    if region.type == trax.Region.POLYGON:
+        return list(region)
+    full = np.zeros(SHAPE, bool)
+    x, y = region.offset()
+    crop = region.array()
+    full[y : y + crop.shape[0], x : x + crop.shape[1]] = crop
+    return full
 
 
 class Station:
@@ -129,6 +135,7 @@ class Station:
         *arguments: str,
         module: str = "tracker.attach",
         factory: tuple[str, ...] = FACTORY,
+        cwd: Path | None = None,
         **env: str,
     ) -> subprocess.Popen[bytes]:
         """A tracker process on pipes, started as the toolkit does."""
@@ -139,7 +146,7 @@ class Station:
             stderr=subprocess.STDOUT,
             bufsize=0,
             env={**self.environment, **env},
-            cwd=self.folder,
+            cwd=cwd or self.folder,
         )
 
     def session(self, *arguments: str, **env: str) -> Session:

@@ -1,5 +1,5 @@
 """A tracker without a model, for the tests of the server: it answers the masks it was given
-(a box: the ellipse in it).
+(a box: the ellipse in it; a polygon: filled).
 
 Every frame moves them one pixel to the right (columns leave at the right edge). What the file name
 of a frame says happens: raise, cuda, print, exit, hang, slow, noise, lose (object 1 absent), short
@@ -19,7 +19,7 @@ import numpy as np
 
 from tracker import frames
 from tracker.labels import masks_to_labels
-from tracker.prompts import BoxPrompt, ellipse
+from tracker.prompts import BoxPrompt, ellipse, fallback_mask
 
 _events: list[str] = []
 _read_image = frames.read_image
@@ -50,8 +50,7 @@ class StaticTracker:
         return self.add_objects(image, [])
 
     def add_objects(self, image: np.ndarray, objects: list) -> Result:
-        shape = image.shape[:2]
-        masks = [ellipse(o, shape) if isinstance(o, BoxPrompt) else o for o in objects]
+        masks = [_mask_of(image, item) for item in objects]
         self.masks[:, :, 1:] = self.masks[:, :, :-1].copy()
         self.masks[:, :, 0] = False
         self.masks = np.concatenate([self.masks, *(m[None] for m in masks)])
@@ -61,6 +60,12 @@ class StaticTracker:
 
     def reset(self) -> None:
         self.masks = np.zeros((0, 0, 0), bool)
+
+
+def _mask_of(image: np.ndarray, item: object) -> np.ndarray:
+    if isinstance(item, BoxPrompt):
+        return ellipse(item, image.shape[:2])
+    return item if isinstance(item, np.ndarray) else fallback_mask(image, item)
 
 
 def _disturb(result: Result) -> Result:

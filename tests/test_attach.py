@@ -17,7 +17,7 @@ import trax
 
 from tests.serving import PROJECT, Station, square, station, wait_until
 from tracker.resident import places
-from tracker.resident.options import ServeOptions, options_from, parser
+from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -161,6 +161,30 @@ def test_options_survive_the_command_line() -> None:
         hangup_seconds=7,
     )
     assert options_from(parser("test", "").parse_args(options.to_argv())) == options
+
+
+def test_settings_come_from_the_environment_and_the_command_line_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HQTRACK_SET", "realtime__deadline_ms=50  b__c=None d__e='two words'")
+    options = options_from(parser("test", "").parse_args(["--set", "b__c=true"]))
+    assert options.settings == (
+        ("b__c", True),
+        ("d__e", "two words"),
+        ("realtime__deadline_ms", 50),
+    )
+    # A server inherits the variable and gets all settings on its command line too.
+    assert options_from(parser("test", "").parse_args(options.to_argv())) == options
+    assert places.identity(options) != places.identity(ServeOptions())
+
+
+@pytest.mark.parametrize("text", ["nonsense", "a__b='open"])
+def test_settings_of_the_environment_that_make_no_sense_name_the_variable(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("HQTRACK_SET", text)
+    with pytest.raises(OptionsError, match=r"HQTRACK_SET.*(KEY=VALUE|quotation)"):
+        options_from(parser("test", "").parse_args([]))
 
 
 def test_a_stale_socket_is_replaced(here: Station) -> None:

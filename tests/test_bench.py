@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from tests.networks import SMALL, small_model
 from tracker.bench import filled, measure, opencv_floor, records, reference, series, tables
@@ -24,6 +25,7 @@ from tracker.bench.speed import main
 from tracker.bench.stages import STAGES, StageMeter
 from tracker.config import preset
 from tracker.vmos.attention import global_attention, local_attention
+from tracker.vmos.convolution import conv_relu6
 from tracker.vmos.deform_conv import deform_conv3_plain
 from tracker.vmos.loading import load_vmos
 from tracker.vmos.memory import LayerMemory, LongTermMemory
@@ -362,3 +364,11 @@ def test_missing_weights_are_left_out_by_name(
     assert "hqtrack: no save_step_42000.pth, sam_hq_vit_tiny.pth" in text
     assert main([*arguments, "--refiner", "vit_x"]) == 2
     assert "unknown refiner 'vit_x'" in capsys.readouterr().err
+
+
+def test_operations_of_fused_convolutions_are_counted():
+    conv, image = torch.nn.Conv2d(8, 8, 3, padding=1, groups=2), torch.randn(1, 8, 9, 9)
+    counter = FlopCounterMode(display=False, custom_mapping=measure._FUSED)
+    with torch.inference_mode(), counter:
+        conv_relu6(conv, image)
+    assert counter.get_total_flops() == 2 * 9 * 9 * 8 * 4 * 9

@@ -165,7 +165,7 @@ def test_damaged_bundled_weights(tmp_path: Path, damage: str) -> None:
     [
         ("timeout = 0", "a whole number of seconds"),
         ("timeout = 1.5", "a whole number of seconds"),
-        ("protocol = python", "only traxpython carries masks"),
+        ("protocol = python", "traxpython is the one for masks"),
         ("command = tracker.nothing", "no module tracker.nothing"),
         ("paths = elsewhere", "no module tracker.attach"),
     ],

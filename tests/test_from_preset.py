@@ -102,6 +102,8 @@ def test_bad_settings_are_errors(tmp_path: Path, loaded: list[tuple]) -> None:
         ("refiner__gate_iou", "half"),
         ("refiner__gate_iou", 1.5),
         ("presence__min_confidence", -0.1),
+        ("memory__eviction", "random"),
+        ("memory__incomplete", True),
     ],
 )
 def test_values_that_make_no_sense_are_named(

@@ -26,6 +26,7 @@ TARGETS = [
     "train",
     "eval-vos",
     "parity",
+    "web",
     "lint",
     "clean",
     "stop",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.vmos.memory import LayerMemory, LongTermMemory, ShortTermMemory
+from tracker.vmos.memory import LayerMemory, LongTermMemory, ShortTermMemory, likeness
 
 
 def frame(number: int, grid=(2, 3)) -> tuple[LayerMemory, ...]:
@@ -84,3 +87,39 @@ def test_short_term_memory_follows_the_frame_size():
     corners = resized.key[0, [0, 4, 10, 14], 0]
     torch.testing.assert_close(corners, torch.tensor([0.0, 2.0, 3.0, 5.0]))
     assert memory.at([(2, 3)])[0].key is values
+
+
+def pointing(*angles: float) -> tuple[LayerMemory, ...]:
+    """A frame whose keys point in these directions."""
+    keys = torch.tensor([[[math.cos(a), math.sin(a)] for a in angles]])
+    return (LayerMemory(keys, keys, (1, len(angles))),)
+
+
+def test_by_similarity_the_older_of_the_two_most_alike_neighbours_goes():
+    memory = LongTermMemory(capacity=4, interval=1, eviction="similarity")
+    memory.add_reference(0, pointing(0.0))
+    for number, angle in enumerate([0.0, 1.0, 1.1, 2.5], start=1):
+        memory.offer(number, pointing(angle))
+    assert memory.frames == (4, 3, 1, 0)
+    memory.offer(5, pointing(2.5))
+    assert memory.frames == (5, 3, 1, 0)
+
+
+def test_likeness_is_the_mean_cosine_and_frames_of_other_sizes_are_unlike():
+    assert likeness(pointing(0, 0), pointing(0, math.pi / 3)) == pytest.approx(0.75)
+    assert likeness(pointing(0, 0), pointing(0)) == -1
+
+
+def test_incomplete_frames_are_skipped_for_at_most_another_interval():
+    memory = LongTermMemory(capacity=9, interval=3, incomplete="skip")
+    memory.add_reference(0, frame(0))
+    for number in range(1, 20):
+        memory.offer(number, frame(number), complete=number in (4, 9))
+    assert memory.frames == (15, 9, 4, 0)
+
+
+def test_with_room_for_the_reference_alone_nothing_else_is_kept():
+    memory = LongTermMemory(capacity=1, interval=1)
+    memory.add_reference(0, frame(0))
+    memory.offer(1, frame(1))
+    assert memory.frames == (0,)

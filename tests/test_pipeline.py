@@ -56,6 +56,7 @@ class Boxed:
 class BoxFiller:
     """Refines to the whole box, grown by `grow` pixels on every side."""
 
+    encodes_ahead = False
     grow: int = 0
     boxes: list[list[list[int]]] = field(default_factory=list)
 
@@ -274,6 +275,62 @@ def test_a_gate_outside_zero_to_one_is_an_error() -> None:
     for gate in (-0.1, 60, float("nan")):
         with pytest.raises(ConfigError, match="gate_iou"):
             make(gate=gate)
+
+
+@dataclass
+class SlowFiller(BoxFiller):
+    """Takes time from a clock that is set by hand, and encodes first where it is told to."""
+
+    clock: list[float] = field(default_factory=lambda: [0.0])
+    seconds: float = 0.03
+    encoded: int = 0
+
+    def encode(self, image: np.ndarray) -> tuple[str, np.ndarray]:
+        self.encoded += 1
+        return "code", image
+
+    def refine(self, image: object, boxes: np.ndarray) -> Boxed:
+        self.clock[0] += self.seconds
+        if self.encodes_ahead:
+            name, image = image
+            assert name == "code"
+        return super().refine(image, boxes)
+
+
+def hurried(refiner: SlowFiller, segmenting: list[float], **settings: object) -> list[bool]:
+    """Whether each frame was refined, the segmenter taking these seconds; both have 50 ms."""
+    times = iter(segmenting)
+
+    class SlowSession(PaintedSession):
+        def step(self, image: np.ndarray) -> Answer:
+            refiner.clock[0] += next(times)
+            return super().step(image)
+
+    overrides = {f"realtime__{key}": value for key, value in settings.items()}
+    config = preset("hqtrack-lite", realtime__deadline_ms=50, **overrides)
+    tracker = HQTracker(SlowSession, refiner, config, "", clock=lambda: refiner.clock[0])
+    tracker.initialize(frame(), [A])
+    holed = A & ~rectangle(3, 4, 3, 4)
+    results = [tracker.track(frame(holed)) for _ in segmenting]
+    for result in results:
+        np.testing.assert_array_equal(result.masks[0], A if result.refined[0] else holed)
+    return [bool(result.refined[0]) for result in results]
+
+
+def test_under_a_deadline_frames_without_time_keep_the_segmenters_masks() -> None:
+    times = [0.01, 0.01, 0.03, 0.01]
+    assert hurried(SlowFiller(), times) == [True, True, False, True]
+    assert hurried(SlowFiller(), times, refine_every=2) == [True, False, False, True]
+    assert hurried(SlowFiller(seconds=0.2), [0.01] * 4) == [True, False, False, False]
+    often = hurried(SlowFiller(seconds=0.2), [0.01] * 4, refine_at_least=3)
+    assert often == [True, False, False, True]
+
+
+def test_a_refiner_that_encodes_ahead_is_given_its_code_of_the_frame() -> None:
+    refiner = SlowFiller()
+    refiner.encodes_ahead = True
+    assert hurried(refiner, [0.01, 0.01], refine_every=2) == [True, False]
+    assert refiner.encoded == 1
 
 
 @pytest.fixture(scope="module")

@@ -16,4 +16,8 @@ def test_the_python_example_prints_what_the_text_says():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.startswith("(120, 160) [") and run.stdout.rstrip().endswith("(2, 120, 160)")
+    lines = run.stdout.splitlines()
+    assert [line.split(" [")[0] for line in lines] == [
+        f"{number} (120, 160) ({1 if number < 2 else 2}, 120, 160)" for number in range(6)
+    ]
+    assert lines[4].startswith("4 (120, 160) (2, 120, 160) [False ")

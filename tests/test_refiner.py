@@ -14,6 +14,7 @@ from tracker.checkpoints import CheckpointError, fill
 from tracker.config import ConfigError
 from tracker.prompts import BoxPrompt, PointPrompt, PolygonPrompt
 from tracker.refiner import CHECKPOINTS, MaskRefiner, build_refiner, checkpoint_path
+from tracker.refiner.attention import use_fused_attention
 from tracker.refiner.build import empty_network
 
 LOGIT_TOLERANCE = 1e-3
@@ -157,6 +158,18 @@ def test_many_boxes_are_decoded_in_parts_with_one_encoding(cheap: nn.Module) -> 
     np.testing.assert_allclose(parts.scores, whole.scores, atol=LOGIT_TOLERANCE)
 
 
+def test_a_frame_encoded_ahead_gives_the_same_masks(cheap: nn.Module) -> None:
+    refiner, image = MaskRefiner(cheap), texture(120, 160)
+    whole = refiner.refine(image, BOXES, with_logits=True)
+    code = refiner.encode(image)
+    refiner.encode(texture(60, 90, 1))
+    ahead = refiner.refine(code, BOXES, with_logits=True)
+    np.testing.assert_array_equal(ahead.masks, whole.masks)
+    np.testing.assert_array_equal(ahead.logits, whole.logits)
+    assert cheap.image_encoder.calls == 3 and not refiner.encodes_ahead
+    assert refiner.refine(code, np.zeros((0, 4))).masks.shape == (0, 120, 160)
+
+
 def test_no_boxes_cost_no_encoding(cheap: nn.Module) -> None:
     found = MaskRefiner(cheap).refine(texture(12, 16), np.zeros((0, 4)), with_logits=True)
     assert found.masks.shape == found.logits.shape == (0, 12, 16) and found.scores.shape == (0,)
@@ -266,6 +279,7 @@ def test_build_refiner_loads_the_file(
     weights: Path, tiny: nn.Module, capfd: pytest.CaptureFixture[str]
 ) -> None:
     network = build_refiner("vit_tiny", weights)._model
+    assert use_fused_attention(network.image_encoder) == 0, "it is in use already"
     for key, entry in tiny.state_dict().items():
         assert torch.equal(network.state_dict()[key], entry), key
     assert not network.training and not any(p.requires_grad for p in network.parameters())

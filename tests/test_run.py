@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
+import os
 import re
+import signal
+import weakref
 from pathlib import Path
 
 import cv2
@@ -12,11 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tracker.cli import progress
 from tracker.cli.run import main, read_settings
 from tracker.config import preset
 from tracker.labels import MaskError, masks_to_labels
 from tracker.media.masks import draw, palette, read_objects, write_labels
-from tracker.pipeline import FrameResult
+from tracker.media.video import VideoWriter
+from tracker.prompts import BoxPrompt, fallback_mask
+from tracker.stages import FrameResult
 
 SHAPE = (32, 48)
 
@@ -44,11 +51,39 @@ class Mover:
         moved = np.roll(self.masks, 1, axis=2)
         return self._answer("add", np.concatenate([moved, masks]))
 
+    def reset(self) -> None:
+        self.__init__()
+
+    def save_state(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, self.masks)
+
+    def load_state(self, path: Path) -> None:
+        self.masks = np.load(path)
+        self.count = len(self.masks)
+
     def _answer(self, call: str, masks: np.ndarray) -> FrameResult:
         self.calls.append(call)
         self.masks, self.count = masks, len(masks)
         confidence = np.full(self.count, 0.5, np.float32)
         return FrameResult(masks_to_labels(masks), confidence, np.zeros(self.count, bool))
+
+
+class BoxMover(Mover):
+    """Takes boxes too: a rectangle each."""
+
+    def initialize(self, image: np.ndarray, masks: list) -> FrameResult:
+        return super().initialize(image, filled(image, masks))
+
+    def add_objects(self, image: np.ndarray, masks: list) -> FrameResult:
+        return super().add_objects(image, filled(image, masks))
+
+
+def filled(image: np.ndarray, objects: list) -> list[np.ndarray]:
+    return [
+        fallback_mask(np.zeros_like(image), one) if isinstance(one, BoxPrompt) else one
+        for one in objects
+    ]
 
 
 def run(arguments: list[object], tracker: Mover | None = None) -> tuple[int, Mover]:
@@ -84,7 +119,7 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 def test_a_folder_gives_masks_table_and_overlay(folder: Path, first: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, tracker = run([folder, "--masks", first, "--out", out, "--overlay"])
+    code, tracker = run([folder, "--mask", first, "--out", out])
     assert code == 0 and tracker.calls == ["initialize"] + ["track"] * 5
     names = sorted(path.name for path in (out / "masks").iterdir())
     assert names == [f"{number:08d}.png" for number in range(6)]
@@ -115,7 +150,7 @@ def test_frames_of_a_folder_are_read_in_the_order_of_their_numbers(
             seen.append(int(image[0, 0, 0]))
             return super().track(image)
 
-    run([folder, "--masks", first, "--out", tmp_path / "out"], Watcher())
+    run([folder, "--mask", first, "--out", tmp_path / "out"], Watcher())
     assert seen == [40, 80, 120, 160, 200]
 
 
@@ -133,9 +168,8 @@ def test_a_video_file_is_read(first: Path, tmp_path: Path) -> None:
             return super().track(image)
 
     out = tmp_path / "out"
-    assert run([tmp_path / "v.mp4", "--masks", first, "--out", out], Watcher())[0] == 0
+    assert run([tmp_path / "v.mp4", "--mask", first, "--out", out], Watcher())[0] == 0
     assert len(list((out / "masks").iterdir())) == 4
-    assert not (out / "overlay.mp4").exists()
     np.testing.assert_allclose(colours[-1], (150, 0, 0), atol=8)
 
 
@@ -143,10 +177,10 @@ def test_objects_may_start_in_later_frames(folder: Path, first: Path, tmp_path: 
     later = tmp_path / "later.png"
     Image.fromarray(np.pad(np.full((2, 2), 255, np.uint8), ((0, 30), (40, 6)))).save(later)
     out = tmp_path / "out"
-    code, tracker = run([folder, "--masks", f"1={first}", f"3={later}", later, "--out", out])
+    code, tracker = run([folder, "--mask", f"1={first}", f"3={later}", later, "--out", out])
     assert code == 0 and tracker.calls == ["initialize", "add", "track", "add", "track", "track"]
     assert tracker.count == 4
-    code, tracker = run([folder, "--masks", f"2={first}", f"2={later}", "--out", tmp_path / "b"])
+    code, tracker = run([folder, "--mask", f"2={first}", f"2={later}", "--out", tmp_path / "b"])
     assert code == 0 and tracker.calls == ["initialize", "track", "track", "track"]
     assert tracker.count == 3 and rows(tmp_path / "b")[0]["frame"] == "2"
     with Image.open(tmp_path / "b" / "masks" / "00000001.png") as picture:
@@ -164,26 +198,159 @@ def test_frames_of_several_sizes_fit_in_one_overlay(first: Path, tmp_path: Path)
             return super().track(image)
 
     out = tmp_path / "out"
-    arguments = [tmp_path / "clip", "--masks", first, "--out", out, "--overlay"]
+    arguments = [tmp_path / "clip", "--mask", first, "--out", out]
     assert run(arguments, Shrinker())[0] == 0
     assert int(cv2.VideoCapture(str(out / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == 2
 
 
+class Interrupted(BoxMover):
+    """Gets a Ctrl-C while it tracks frame `at`; the second one (`twice`) at once."""
+
+    def __init__(self, at: int, twice: bool = False) -> None:
+        super().__init__()
+        self._at, self._twice = at, twice
+
+    def track(self, image: np.ndarray) -> FrameResult:
+        if len(self.calls) == self._at:
+            os.kill(os.getpid(), signal.SIGINT)
+            if self._twice:
+                os.kill(os.getpid(), signal.SIGINT)
+        return super().track(image)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    files = (path for path in out.rglob("*") if path.is_file())
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(("twice", "kept"), [(False, 4), (True, 3)])
 def test_ctrl_c_keeps_what_was_done(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, twice, kept
+) -> None:
+    out = tmp_path / "out"
+    before = signal.getsignal(signal.SIGINT)
+    assert run([folder, "--mask", first, "--out", out], Interrupted(3, twice))[0] == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "interrupted" in caplog.text and str(out) in caplog.text
+    assert len(list((out / "masks").iterdir())) == kept and len(rows(out)) == 2 * kept
+    assert len(json.loads((out / "objects.json").read_text())["frames"]) == kept
+    assert int(cv2.VideoCapture(str(out / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == kept
+
+
+@pytest.mark.parametrize("later", ["4", "1"])
+def test_a_resumed_run_equals_one_that_was_never_stopped(
+    folder: Path, first: Path, tmp_path: Path, later: str
+) -> None:
+    """Every file, bit for bit, with an object that starts after (before) the stop."""
+    words = [folder, "--mask", first, "--box", f"{later}=20,4,6,5", "--rle"]
+    run([*words, "--out", tmp_path / "whole"], BoxMover())
+    out = tmp_path / "out"
+    for at in (2, 0):
+        tracker = Interrupted(at)
+        extra = ["--resume"] if at == 0 else []
+        assert run([*words, "--out", out, *extra], tracker)[0] == 130
+    assert (out / "resume" / "run.json").is_file()
+    code, tracker = run([*words, "--out", out, "--resume"], BoxMover())
+    assert code == 0 and len(tracker.calls) == 2
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_crash_goes_on_from_the_last_state_that_was_saved(
+    folder: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [folder, "--mask", first]
+    run([*words, "--out", tmp_path / "whole"])
+    out = tmp_path / "out"
+    monkeypatch.setattr(progress, "SAVE_SECONDS", -1)
+
+    class Late(Mover):
+        def track(self, image: np.ndarray) -> FrameResult:
+            if len(self.calls) == 2:
+                monkeypatch.setattr(progress, "SAVE_SECONDS", 1e9)
+            return super().track(image)
+
+    assert run([*words, "--out", out], Late(fail_at=4, error=OSError("disk full")))[0] == 1
+    assert json.loads((out / "resume" / "run.json").read_text())["done"] == 2
+    code, tracker = run([*words, "--out", out, "--resume"])
+    assert code == 0 and len(tracker.calls) == 4
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_long_video_is_tracked_in_constant_memory(first: Path, tmp_path: Path) -> None:
+    """However many frames pass, a handful is held at a time; the decoder's own apart."""
+    with VideoWriter(tmp_path / "long.mp4", 30) as writer:
+        for number in range(500):
+            writer.add(np.full((*SHAPE, 3), number % 256, np.uint8))
+    alive: list[weakref.ref] = []
+    held: list[int] = []
+
+    class Watcher(Mover):
+        def track(self, image: np.ndarray) -> FrameResult:
+            alive.append(weakref.ref(image))
+            held.append(sum(one() is not None for one in alive))
+            result = super().track(image)
+            alive.append(weakref.ref(result))
+            return result
+
+    words = [tmp_path / "long.mp4", "--mask", first, "--out", tmp_path / "out"]
+    assert run(words, Watcher())[0] == 0
+    assert len(held) == 499 and max(held) <= 4
+    assert len(rows(tmp_path / "out")) == 1000
+
+
+def test_a_camera_runs_until_it_is_stopped_and_is_not_resumed(
+    first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", EndlessCapture)
+    out = tmp_path / "out"
+    assert run(["0", "--mask", first, "--out", out], Interrupted(3))[0] == 0
+    monkeypatch.undo()
+    assert len(rows(out)) == 8 and not (out / "resume").exists()
+    assert int(cv2.VideoCapture(str(out / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == 4
+    monkeypatch.setattr(cv2, "VideoCapture", EndlessCapture)
+    assert run(["0", "--mask", first, "--out", out, "--resume"])[0] == 1
+    assert "a camera cannot be resumed" in caplog.text
+
+
+class EndlessCapture:
+    """A camera that never stops."""
+
+    def __init__(self, _: object) -> None:
+        self.isOpened = lambda: True
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        return True, np.zeros((*SHAPE, 3), np.uint8)
+
+    def get(self, _: int) -> float:
+        return 0.0
+
+    def set(self, *_: object) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+
+def test_what_cannot_be_resumed_is_refused(
     folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "out"
-    tracker = Mover(fail_at=3, error=KeyboardInterrupt())
-    assert run([folder, "--masks", first, "--out", out, "--overlay"], tracker)[0] == 130
-    assert "interrupted" in caplog.text and str(out) in caplog.text
-    assert len(list((out / "masks").iterdir())) == 3 and len(rows(out)) == 6
-    assert int(cv2.VideoCapture(str(out / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == 3
+    words = [folder, "--mask", first, "--out", out]
+    assert run([*words, "--resume"])[0] == 1 and "nothing to resume" in caplog.text
+    run(words, Interrupted(3))
+    for more, message in [
+        (["--box", "1,1,4,4"], "another objects"),
+        (["--preset", "hqtrack-lite"], "another preset"),
+    ]:
+        assert run([*words, *more, "--resume"])[0] == 1 and message in caplog.text
+    assert run(words)[0] == 1 and "go on with --resume" in caplog.text
+    assert run([*words, "--overwrite"])[0] == 0 and not (out / "resume").exists()
 
 
 def test_results_of_an_earlier_run_are_kept_unless_told(
     folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    arguments = [folder, "--masks", first, "--out", tmp_path / "out"]
+    arguments = [folder, "--mask", first, "--out", tmp_path / "out"]
     assert run(arguments)[0] == 0
     (folder / "f13.png").unlink()
     assert run(arguments)[0] == 1 and "--overwrite" in caplog.text
@@ -202,19 +369,19 @@ def test_bad_input_is_one_line_and_status_one(
     small = tmp_path / "small.png"
     Image.fromarray(np.ones((5, 5), np.uint8)).save(small)
     cases = [
-        ([tmp_path / "gone", "--masks", first], "no video file, folder"),
-        ([tmp_path / "nothing", "--masks", first], "no frames"),
-        ([tmp_path / "text.mp4", "--masks", first], "no video that can be read"),
-        ([folder, "--masks", tmp_path / "gone.png"], "cannot read mask .*gone.png"),
-        ([folder, "--masks", folder / "notes.txt"], "cannot read mask .*notes.txt"),
-        ([folder, "--masks", blank], "blank.png is empty"),
-        ([folder, "--masks", colour], "colour.png is RGB"),
-        ([folder, "--masks", small], "small.png: wrong shape"),
+        ([tmp_path / "gone", "--mask", first], "no video file, folder"),
+        ([tmp_path / "nothing", "--mask", first], "no frames"),
+        ([tmp_path / "text.mp4", "--mask", first], "no video that can be read"),
+        ([folder, "--mask", tmp_path / "gone.png"], "cannot read mask .*gone.png"),
+        ([folder, "--mask", folder / "notes.txt"], "cannot read mask .*notes.txt"),
+        ([folder, "--mask", blank], "blank.png is empty"),
+        ([folder, "--mask", colour], "colour.png is RGB"),
+        ([folder, "--mask", small], "small.png: wrong shape"),
         (
-            [folder, "--masks", first, f"9={first}"],
-            "6 frames.*too late for the masks 9=.*first.png",
+            [folder, "--mask", first, f"9={first}"],
+            "6 frames.*too late for --mask 9=.*first.png",
         ),
-        ([folder, "--masks", first, "--set", "memory"], "--set takes"),
+        ([folder, "--mask", first, "--set", "memory"], "--set takes"),
     ]
     for number, (arguments, message) in enumerate(cases):
         caplog.clear()
@@ -229,7 +396,7 @@ def test_a_corrupt_frame_is_named(
 ) -> None:
     path = folder / "f10.png"
     path.write_bytes(path.read_bytes()[:50])
-    assert run([folder, "--masks", first, "--out", tmp_path / "out"])[0] == 1
+    assert run([folder, "--mask", first, "--out", tmp_path / "out"])[0] == 1
     assert "f10.png" in caplog.text
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 2
 
@@ -241,7 +408,7 @@ def test_preset_and_settings_reach_the_tracker(folder: Path, first: Path, tmp_pa
         asked.append((arguments, settings))
         return Mover()
 
-    words = [str(folder), "--masks", str(first), "--out", str(tmp_path / "o"), "--device", "cpu"]
+    words = [str(folder), "--mask", str(first), "--out", str(tmp_path / "o"), "--device", "cpu"]
     words += ["--preset", "hqtrack-lite", "--weights", "w", "--set", "memory__interval=7"]
     assert main([*words, "refiner__model=vit_b", "refiner__gate_iou=0.5"], make) == 0
     (arguments, settings) = asked[0]
@@ -254,7 +421,7 @@ def test_preset_and_settings_reach_the_tracker(folder: Path, first: Path, tmp_pa
 def test_nothing_is_printed_on_stdout(
     folder: Path, first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run([folder, "--masks", first, "--out", tmp_path / "out"])
+    run([folder, "--mask", first, "--out", tmp_path / "out"])
     captured = capsys.readouterr()
     assert captured.out == "" and "frame/s" in captured.err
 
@@ -279,5 +446,6 @@ def test_an_overlay_leaves_the_background_alone() -> None:
     labels[2:7, 2:7] = 257
     drawn = draw(image, labels)
     assert (drawn[labels == 0] == 100).all()
-    np.testing.assert_array_equal(drawn[2, 2], palette()[2])
+    np.testing.assert_array_equal(drawn[2, 2], (0, 255, 0))
+    np.testing.assert_array_equal(palette()[2], (0, 128, 0))
     np.testing.assert_array_equal(drawn[4, 4], (55, 113, 55))

@@ -83,7 +83,7 @@ def test_rates_count_each_frame_once(workspace: Workspace) -> None:
     times = trajectory(workspace).with_name("pair_01_001_time.value")
     times.write_text("9\n" + "0.5\n" * (LENGTH - 1))
     trajectory(workspace, "pair", "03").with_name("pair_03_001_time.value").write_text("7\n")
-    frames, seconds = results.frame_rates(workspace, "Still")["pair"]
+    frames, seconds = results.frame_rates(workspace, "Still")["baseline", "pair"]
     assert (frames, seconds) == (LENGTH - 1, 0.5 * (LENGTH - 1))
 
 
@@ -109,3 +109,18 @@ def test_a_report_that_is_not_made_is_an_error(workspace: Workspace, monkeypatch
     (workspace.folder / "config.yaml").write_text("stack: nothing\nregistry: [./trackers.ini]\n")
     with pytest.raises(VotError, match="made no"):
         scores.report(workspace, "Still")
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "expected"),
+    [
+        ("longterm.PrecisionRecall", [0.5, 0.25, 1 / 3], {"Pr": 0.5, "Re": 0.25, "F": 1 / 3}),
+        ("multistart.EAOScore", [float("nan")], {"EAO": None}),
+        ("multistart.AverageAccuracyRobustness", [0.5, 1, [1, 0.5], 4, 9], {"A": 0.5, "R": 1}),
+        ("supervised.AverageAccuracyRobustness", [0.5, 2, [0, 0], 9], {"A": 0.5, "failures": 2}),
+        ("point.AveragePointAccuracy", [0.75, 0, 0, 1, 1, 1, 1], {"d_avg": 0.75}),
+        ("multistart.EAOCurve", [[0.0, 1.0]], {}),
+    ],
+)
+def test_measures_are_named(kind: str, answer: list, expected: dict) -> None:
+    assert scores._named(f"vot.analysis.{kind}", answer) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,6 +52,25 @@ def test_the_toolkit_sees_an_object_one_pixel_wide(column: int) -> None:
     seen = shapes.Mask(region.mask, (region.x, region.y), optimize=True)
     assert not seen.is_empty()
     assert seen.mask.sum() == 8
+
+
+@given(LABELS)
+def test_the_upright_box_holds_the_object_tightly(labels: np.ndarray) -> None:
+    [region] = regions.regions_of((labels == 1).astype(np.uint8), 1)
+    if region.mask.any():
+        x, y, width, height = regions.upright_box(region)
+        placed = regions.place(region.mask, region.x, region.y, labels.shape)
+        rows, columns = np.nonzero(placed)
+        assert (x, y) == (columns.min(), rows.min())
+        assert (width, height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+
+
+def test_the_rotated_box_of_a_tilted_bar_is_the_bar() -> None:
+    corners = np.array([(20, 10), (50, 40), (42, 48), (12, 18)])
+    labels = cv2.fillConvexPoly(np.zeros((60, 70), np.uint8), corners, 1)
+    [region] = regions.regions_of(labels, 1)
+    found = np.array(sorted(regions.rotated_box(region)))
+    np.testing.assert_allclose(found, sorted(map(tuple, corners)), atol=0.01)
 
 
 @given(arrays.arrays(np.uint8, (4, 5), elements=st.integers(0, 1)))

@@ -37,7 +37,7 @@ def test_objects_come_back_in_order_of_arrival(here: Station) -> None:
     session = here.in_process()
     assert session.client.get("vot") is None
     assert session.client.get("multiobject")
-    assert sorted(session.client.region_formats) == ["mask", "rectangle"]
+    assert sorted(session.client.region_formats) == ["mask", "polygon", "rectangle"]
     assert session.client.image_formats == ["path"]
     first = session.initialize(square(3, 4), square(20, 4))
     assert np.array_equal(first, [square(3, 4), square(20, 4)])
@@ -75,13 +75,27 @@ def test_a_crop_is_placed_and_cut_at_the_border(shared: Station) -> None:
     assert np.array_equal(session.initialize(crop), [expected])
 
 
-def test_a_rectangle_reaches_the_tracker_as_a_box(shared: Station) -> None:
+def test_answers_are_of_the_kind_that_started_the_object(shared: Station) -> None:
     session = shared.session()
-    [mask] = session.initialize((10.0, 8.0, 30.0, 20.0))
-    rows, columns = np.nonzero(mask)
-    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (10, 39, 8, 27)
-    assert not mask[8, 10]
-    assert mask[18, 25]
+    polygon = trax.Polygon.create([(40, 4), (55, 4), (55, 12), (40, 12)])
+    mask, box, corners = session.initialize(square(3, 4), (10.0, 20.0, 21.0, 15.0), polygon)
+    assert np.array_equal(mask, square(3, 4))
+    assert box == (10, 20, 21, 15)
+    assert sorted(corners) == [(40, 4), (40, 12), (55, 4), (55, 12)]
+    [_, box, corners, late] = session.frame((50.0, 30.0, 9.0, 9.0))
+    assert (box, late) == ((11, 20, 21, 15), (50, 30, 9, 9))
+    assert sorted(corners) == [(41, 4), (41, 12), (56, 4), (56, 12)]
+    [again] = session.initialize(square(8, 8))
+    assert np.array_equal(again, square(8, 8))
+    assert session.quit() == 0
+
+
+def test_a_lost_object_is_an_empty_region_of_its_kind(shared: Station) -> None:
+    session = shared.session()
+    session.initialize((10.0, 20.0, 21.0, 15.0), square(50, 4))
+    lost, there = session.frame(name="lose")
+    assert lost == (0, 0, 0, 0)
+    assert there.any()
 
 
 def test_prints_do_not_disturb_the_protocol(shared: Station) -> None:

@@ -98,7 +98,7 @@ def test_groups_merge_by_the_rule_of_the_public_code():
 def test_an_object_of_another_group_is_background_inside_a_group():
     one = session()
     one.start(video(1)[0], squares(12), 12)
-    labels = torch.tensor([[0, 1, 10, 11, 12]])
+    labels = one._groups[1].places_of(torch.tensor([[0, 1, 10, 11, 12]]))
     shares = one._groups[1].shares(labels)
     assert shares[0, 0, 0].tolist() == [1, 1, 1, 0, 0]
     assert shares[0, 1, 0].tolist() == [0, 0, 0, 1, 0]

@@ -146,6 +146,15 @@ def test_processes_share_out_the_clips_of_every_step() -> None:
         Team(0, 3).rows(4)
 
 
+@pytest.mark.parametrize(("units", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_automatic_precision_follows_the_matrix_units(
+    monkeypatch: pytest.MonkeyPatch, units: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr("tracker.vmos.precision._has_matrix_units", lambda: units)
+    with mixed_precision(torch.device("cpu"), "auto"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
 def test_mixed_precision_leaves_out_the_slow_parts_on_a_cpu() -> None:
     image, weight = torch.randn(1, 8, 5, 5), torch.randn(8, 1, 3, 3)
     norm, dense = torch.nn.GroupNorm(2, 8), torch.nn.Conv2d(8, 8, 1)

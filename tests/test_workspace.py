@@ -84,10 +84,12 @@ def test_challenge_stacks_keep_the_toolkits_names(runs: Path, stack: str) -> Non
 
 
 def test_stacks_that_cannot_run_say_why(runs: Path) -> None:
-    for stack in module.BROKEN_STACKS:
+    for stack in module.REFUSED_STACKS:
         assert module.find_stack(stack, runs) is not None
-        with pytest.raises(VotError, match="cannot run"):
+        with pytest.raises(VotError, match=f"cannot run {stack}: "):
             _chosen("--stack", stack)
+    with pytest.raises(VotError, match="TraX carries no texts"):
+        _chosen("--stack", "vots2026/referral")
     with pytest.raises(VotError, match="no stack 'vots1999'"):
         _chosen("--stack", "vots1999")
     assert not runs.exists()
@@ -183,6 +185,17 @@ def test_results_of_other_weights_are_called_stale(workspace: Workspace) -> None
     records[0]["weights"] = "0" * 16
     path.write_text(json.dumps(records))
     assert "other weights than" in record.stale(workspace, "Still")
+
+
+def test_results_of_other_settings_are_called_stale(workspace: Workspace, monkeypatch) -> None:
+    monkeypatch.setenv("HQTRACK_SET", "memory__interval=25")
+    assert "other settings than" in record.stale(workspace, "Still")
+    path = workspace.results("Still") / "made_by.json"
+    records = json.loads(path.read_text())
+    del records[0]["settings"]  # as written before settings were noted
+    path.write_text(json.dumps(records))
+    monkeypatch.delenv("HQTRACK_SET")
+    assert record.stale(workspace, "Still") is None
 
 
 def test_fingerprint_sees_weights_and_code(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 
 COMMANDS = {
     "run": ("tracker.cli.run", "track objects in your own video or folder of frames"),
+    "web": ("tracker.web.command", "a page on this computer to track objects in your own video"),
     "serve": ("tracker.serve", "the resident TraX server (started by itself when needed)"),
     "stop": ("tracker.cli.stop", "stop resident servers"),
     "weights": ("tracker.cli.weights", "download and check the official weights"),
@@ -27,6 +28,7 @@ COMMANDS = {
     "compose": ("tracker.training.compose", "make videos of several objects to score on"),
     "eval": ("tracker.bench.eval_vos", "J&F on videos with masks, beside two floors"),
     "bench": ("tracker.bench.speed", "measure speed and memory"),
+    "bench-kernels": ("tracker.bench.kernels", "measure every way there is to attend"),
 }
 
 
@@ -36,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: python -m tracker COMMAND [--help]\n")
         for name, (_, text) in COMMANDS.items():
-            print(f"  {name:<10} {text}")
+            print(f"  {name:<13} {text}")
         return 0
     if arguments[0] not in COMMANDS:
         print(f"unknown command {arguments[0]!r}; commands: {', '.join(COMMANDS)}", file=sys.stderr)

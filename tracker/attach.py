@@ -39,28 +39,32 @@ class _RefusedError(Exception):
     """There is no session to be had; the reason."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one session; returns the exit status."""
+def main(argv: list[str] | None = None, folder: str | None = None) -> int:
+    """Run one session; returns the exit status.
+
+    folder: one of the toolkit's folder protocol (`tracker.folder`), in place of TraX on the pipes.
+    """
     try:
         arguments = parser("python -m tracker.attach", _DESCRIPTION).parse_args(argv)
         options = options_from(arguments)
-        if sys.stdin.isatty():
+        if folder is None and sys.stdin.isatty():
             raise SystemExit("this command speaks TraX on its pipes: let `vot` start it")
-        return _attach(options)
+        return _attach(options, folder)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         known = isinstance(error, (OptionsError, _RefusedError))
         reason = str(error) if known else f"{type(error).__name__}: {error}"
         _say(reason)
-        refusal.refuse(0, 1, reason)
+        if folder is None:
+            refusal.refuse(0, 1, reason)
         return 1
 
 
-def _attach(options: ServeOptions) -> int:
+def _attach(options: ServeOptions, folder: str | None) -> int:
     place = None if options.in_process else _place(options)
     if place is None:
-        return _in_process(options)
+        return _in_process(options, folder)
     from tracker.resident.launch import connect_or_start
 
     for _ in range(_ATTEMPTS):
@@ -68,10 +72,10 @@ def _attach(options: ServeOptions) -> int:
             link = connect_or_start(options, place)
         except OSError as error:
             _say(f"no Unix socket at {place.socket} ({error}): loading the models in this process")
-            return _in_process(options)
+            return _in_process(options, folder)
         try:
             with link.connection:
-                return _session(options, place, link)
+                return _session(options, place, link, folder)
         except _RetryError:
             time.sleep(_RETRY_SECONDS)
     raise _RefusedError(f"the resident server went away {_ATTEMPTS} times; its log: {place.log}")
@@ -88,13 +92,13 @@ def _place(options: ServeOptions) -> Place | None:
         return None
 
 
-def _session(options: ServeOptions, place: Place, link: Link) -> int:
+def _session(options: ServeOptions, place: Place, link: Link, folder: str | None) -> int:
     """From handing over the pipes to the end of the session."""
     if link.process is not None:
         _say(f"starting the resident server, process {link.process.pid}; its log: {place.log}")
     messages = wire.Messages(link.connection)
     try:
-        wire.send(link.connection, {"op": "session"}, fds=(0, 1))
+        wire.send(link.connection, {"op": "session", "folder": folder}, fds=(0, 1))
         _await_turn(options, place, link, messages)
     except ConnectionError as error:
         raise _gone(place, link, ready=False) from error
@@ -103,7 +107,11 @@ def _session(options: ServeOptions, place: Place, link: Link) -> int:
     if message is not None and message.get("event") == "end":
         return 0 if message.get("ok") else 1
     cause = message.get("reason") if message else _death(place, link)
-    refusal.end_session(1, f"the resident server ended during this session: {cause}; {place.log}")
+    reason = f"the resident server ended during this session: {cause}; {place.log}"
+    if folder is None:
+        refusal.end_session(1, reason)
+    else:
+        _say(reason)
     return 1
 
 
@@ -155,10 +163,10 @@ def _death(place: Place, link: Link) -> str:
     return f"{told}; the last line of its log: {line}" if line else told
 
 
-def _in_process(options: ServeOptions) -> int:
+def _in_process(options: ServeOptions, folder: str | None) -> int:
     from tracker.serve import serve_in_process
 
-    return serve_in_process(options)
+    return serve_in_process(options, folder)
 
 
 def _say(text: str) -> None:

@@ -7,6 +7,7 @@ that names it and lists what exists.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +17,15 @@ class ConfigError(ValueError):
     """A preset, key or value that does not exist or makes no sense."""
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _check_whole(section: str, record: Any) -> None:
-    """Raise ConfigError unless every setting is a whole number from 1, or None where allowed."""
+    """Raise ConfigError unless the `int` settings are whole numbers from 1, or None if allowed."""
     for setting in dataclasses.fields(record):
+        if not str(setting.type).startswith("int"):
+            continue
         value = getattr(record, setting.name)
         if value is None and "None" in str(setting.type):
             continue
@@ -30,8 +37,13 @@ def _check_whole(section: str, record: Any) -> None:
 
 def _check_share(key: str, value: Any) -> None:
     """Raise ConfigError unless the setting is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if not _is_number(value) or not 0 <= value <= 1:
         raise ConfigError(f"{key} is {value!r}, it goes from 0 to 1")
+
+
+def _check_choice(key: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{key} is {value!r}; it is one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -93,14 +105,22 @@ class MemoryConfig:
 
     Long-term: the reference frame for ever, plus the newest `capacity - 1` of the frames added
     every `interval`. Short-term: the frame `short_term_lag` back.
+
+    `eviction` makes room by "age" (the oldest goes) or by "similarity" (of the two neighbours that
+    are most alike the older goes). `incomplete`, a frame in which an object is absent, is to "take"
+    like any other, or to "skip" in favour of the next complete one, for up to another interval.
     """
 
     capacity: int = 6
     interval: int = 50
     short_term_lag: int = 4
+    eviction: str = "age"
+    incomplete: str = "take"
 
     def __post_init__(self) -> None:
         _check_whole("memory", self)
+        _check_choice("memory__eviction", self.eviction, ("age", "similarity"))
+        _check_choice("memory__incomplete", self.incomplete, ("take", "skip"))
 
 
 @dataclass(frozen=True)
@@ -139,6 +159,34 @@ class ComputeConfig:
 
 
 @dataclass(frozen=True)
+class RealtimeConfig:
+    """When the refiner may be left out (see `tracker.realtime`).
+
+    deadline_ms: milliseconds a frame may take, None: no deadline. With one, the refiner runs in
+    frames where it is expected to end in time. refine_every: it runs in every n-th frame at most.
+    refine_at_least: it runs in every n-th frame at least, late or not; None: never when late.
+    """
+
+    deadline_ms: float | None = None
+    refine_every: int = 1
+    refine_at_least: int | None = None
+
+    def __post_init__(self) -> None:
+        deadline = self.deadline_ms
+        if deadline is not None and not (_is_number(deadline) and 0 < deadline < math.inf):
+            raise ConfigError(
+                f"realtime__deadline_ms is {deadline!r}; it must be a number above 0, or None"
+            )
+        _check_whole("realtime", self)
+        if self.refine_at_least is not None and self.refine_at_least < self.refine_every:
+            raise ConfigError(
+                f"realtime__refine_at_least is {self.refine_at_least}, less than "
+                f"realtime__refine_every ({self.refine_every}): every n-th frame at least, and "
+                "every m-th at most, needs n >= m"
+            )
+
+
+@dataclass(frozen=True)
 class TrackerConfig:
     """Everything that decides what the tracker answers."""
 
@@ -149,6 +197,7 @@ class TrackerConfig:
     presence: PresenceConfig = field(default_factory=PresenceConfig)
     refiner: RefinerConfig = field(default_factory=RefinerConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
 
 
 LITE_VMOS = VmosConfig(
@@ -163,7 +212,9 @@ PRESETS: Mapping[str, TrackerConfig] = {
     "hqtrack-lite": TrackerConfig(
         name="hqtrack-lite",
         vmos=LITE_VMOS,
-        memory=MemoryConfig(short_term_lag=1),
+        frame=FrameConfig(min_short_edge=368, max_short_edge=368),
+        memory=MemoryConfig(capacity=3, short_term_lag=1),
+        presence=PresenceConfig(min_confidence=0.65),
         compute=ComputeConfig(precision="auto"),
     ),
 }

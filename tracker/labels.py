@@ -1,4 +1,4 @@
-"""Masks, label maps, boxes, IoU, the gate and the merge: arrays in, arrays out, numpy only.
+"""Masks, label maps, boxes, IoU, the gate and the merge: arrays in, arrays out.
 
 A label map is [H, W] uint8 (uint16 above 255 objects): 0 is background, the ids 1..N are the
 objects in the order given. Masks are [N, H, W] bool, mask i belongs to id i + 1. Boxes are XYXY,
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 MAX_OBJECTS = np.iinfo(np.uint16).max
@@ -76,24 +77,21 @@ def without(labels: np.ndarray, ids: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def boxes(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The tight box of every object of a label map [H, W], in one pass over it.
+    """The tight box of every object of a label map [H, W].
 
     Returns boxes [count, 4] int64, XYXY in inclusive pixels (zeros where absent), and
     present [count] bool.
     """
     _check_ids(labels, count)
-    height, width = labels.shape
-    rows, columns = np.nonzero(labels)
-    ids = labels[rows, columns]
-    in_row = np.zeros((height, count + 1), dtype=bool)
-    in_column = np.zeros((width, count + 1), dtype=bool)
-    in_row[rows, ids] = True
-    in_column[columns, ids] = True
-    left, right = _first_and_last(in_column[:, 1:])
-    top, bottom = _first_and_last(in_row[:, 1:])
-    present = in_row[:, 1:].any(axis=0)
-    found = np.stack([left, top, right, bottom], axis=1)
-    return np.where(present[:, None], found, 0), present
+    labels = labels.astype(label_dtype(count), copy=False)
+    found, present = np.zeros((count, 4), np.int64), np.zeros(count, bool)
+    for index in range(count):
+        mask = (labels == index + 1).view(np.uint8)
+        left, top, width, height = cv2.boundingRect(mask)
+        if width:
+            found[index] = left, top, left + width - 1, top + height - 1
+            present[index] = True
+    return found, present
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -142,11 +140,6 @@ def _paint(masks: np.ndarray, areas: np.ndarray) -> np.ndarray:
     for index in smallest_first[::-1]:
         labels[masks[index]] = index + 1
     return labels
-
-
-def _first_and_last(occupied: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last True of each column of [L, N] bool."""
-    return occupied.argmax(axis=0), len(occupied) - 1 - occupied[::-1].argmax(axis=0)
 
 
 def _check_ids(labels: np.ndarray, count: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +13,26 @@ import numpy as np
 from tracker.build import build_parts
 from tracker.config import TrackerConfig
 from tracker.frames import check_frame
-from tracker.labels import boxes, check_masks, gate, label_dtype, masks_to_labels, merge, without
+from tracker.labels import (
+    MaskError,
+    boxes,
+    check_masks,
+    gate,
+    label_dtype,
+    masks_to_labels,
+    merge,
+    without,
+)
 from tracker.prompts import Prompt, check_prompt, fallback_mask
-from tracker.stages import FrameResult, Refiner, Segmented, Session
+from tracker.realtime import RefineSchedule
+from tracker.saved import load_state, save_state
+from tracker.stages import FrameResult, Objects, Refiner, Segmented, Session
+from tracker.streaming import Stream, StreamObjects
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-
-Objects = Sequence[np.ndarray | Prompt] | np.ndarray
-"""New objects, one each: masks [H, W], nonzero on the object, and prompts; or masks [N, H, W]."""
 
 
 class NotInitializedError(RuntimeError):
@@ -40,6 +50,7 @@ class HQTracker:
 
     new_session makes the segmenter's state for a video, refiner may be None, weights_note says in
     words which weights run. Trackers may share models: all that changes is in the session.
+    clock counts seconds, for a deadline (`tracker.realtime`).
     """
 
     def __init__(
@@ -48,13 +59,16 @@ class HQTracker:
         refiner: Refiner | None,
         config: TrackerConfig,
         weights_note: str,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.config = config
         self.weights_note = weights_note
         self._new_session = new_session
         self._refiner = refiner
+        self._schedule = RefineSchedule(config.realtime, clock)
         self._session: Session | None = None
         self._count = 0
+        self._removed: set[int] = set()
 
     @classmethod
     def from_preset(
@@ -79,8 +93,18 @@ class HQTracker:
 
     @property
     def count(self) -> int:
-        """How many objects are tracked, present or not; 0 before `initialize`."""
+        """How many objects were given, also those removed since; 0 before `initialize`."""
         return self._count
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Numbers of the objects that are tracked, present or not: given and not removed."""
+        return tuple(n for n in range(1, self._count + 1) if n not in self._removed)
+
+    @property
+    def has_refiner(self) -> bool:
+        """Whether HQ-SAM refines masks and segments prompts."""
+        return self._refiner is not None
 
     def initialize(self, image: np.ndarray, objects: Objects) -> FrameResult:
         """Begin a video with its first frame and every object in it, as mask or prompt.
@@ -92,14 +116,16 @@ class HQTracker:
         image, labels, count = self._checked(image, objects)
         session = self._new_session()
         segmented = session.start(image, labels, count)
-        self._session, self._count = session, count
+        self._session, self._count, self._removed = session, count, set()
+        self._schedule.restart()
         return FrameResult(segmented.labels, segmented.confidence, np.zeros(count, dtype=bool))
 
     def track(self, image: np.ndarray) -> FrameResult:
         """The objects in the next frame. Raises NotInitializedError, FrameError."""
         session = self._running()
         image = check_frame(image)
-        return self._refine(image, self._without_doubtful(session.step(image)), self._count)
+        ahead = self._begin(image)
+        return self._refine(ahead, self._without_doubtful(session.step(image)), self._count)
 
     def add_objects(self, image: np.ndarray, objects: Objects) -> FrameResult:
         """The next frame, in which new objects appear: in place of `track` for this frame.
@@ -110,9 +136,38 @@ class HQTracker:
         """
         session = self._running()
         image, labels, count = self._checked(image, objects)
+        ahead = self._begin(image)
         segmented = self._without_doubtful(session.step_and_add(image, labels, count))
         known, self._count = self._count, self._count + count
-        return self._refine(image, segmented, known)
+        return self._refine(ahead, segmented, known)
+
+    def remove_objects(self, numbers: Iterable[int]) -> None:
+        """Stop tracking these objects, from the next frame on and for ever.
+
+        They come out absent, their numbers are not given again, the others keep theirs; what is
+        remembered of them becomes background, so that their pixels are free at once. Raises
+        NotInitializedError, and MaskError for a number that is not tracked; then none is removed.
+        """
+        session, numbers = self._running(), set(numbers)
+        if unknown := numbers - set(self.objects):
+            raise MaskError(
+                f"cannot remove {', '.join(map(str, sorted(unknown)))}: the objects that are "
+                f"tracked are {', '.join(map(str, self.objects)) or 'none'}"
+            )
+        session.remove(sorted(numbers))
+        self._removed |= numbers
+
+    def stream(
+        self,
+        frames: Iterable[np.ndarray | torch.Tensor],
+        objects: StreamObjects = (),
+        output: str | None = None,
+    ) -> Stream:
+        """Track through frames as they come: `for result in tracker.stream(frames, objects)`.
+
+        See `tracker.streaming.Stream`, which also adds and removes objects on the way.
+        """
+        return Stream(self, frames, objects, output)
 
     def masks_of(self, image: np.ndarray, prompts: Sequence[Prompt]) -> np.ndarray:
         """The masks [K, H, W] bool that prompts would start objects with; tracks nothing.
@@ -132,9 +187,33 @@ class HQTracker:
             masks[index] = fallback_mask(image, prompts[index])
         return masks
 
+    def save_state(self, path: Path) -> None:
+        """Write what is remembered of the video so far (some tens of MB) to a safetensors file.
+
+        `load_state` goes on from there, also in another process. Raises NotInitializedError,
+        OSError.
+        """
+        tensors, record = self._running().pack()
+        save_state(path, tensors, record | {"removed": sorted(self._removed)}, self._identity)
+
+    def load_state(self, path: Path) -> None:
+        """Go on with a video whose state was saved, exactly as if it had never stopped.
+
+        Raises StateError when the file is damaged, or was saved with other settings or weights.
+        """
+        tensors, record = load_state(path, self._identity)
+        session = self._new_session()
+        session.restore(tensors, record)
+        self._session, self._count = session, record["count"]
+        self._removed = set(record["removed"])
+
+    @property
+    def _identity(self) -> str:
+        return f"{self.config}; {self.weights_note}"
+
     def reset(self) -> None:
         """Forget the video and free what was remembered of it."""
-        self._session, self._count = None, 0
+        self._session, self._count, self._removed = None, 0, set()
 
     def warm_up(self) -> None:
         """Run two blank frames, so that the first real one meets no start-up cost; resets."""
@@ -176,15 +255,32 @@ class HQTracker:
             np.zeros(len(confidence), dtype=bool),
         )
 
-    def _refine(self, image: np.ndarray, segmented: FrameResult, known: int) -> FrameResult:
-        """Refine the first `known` objects; those after them were given in this frame."""
+    def _begin(self, image: np.ndarray) -> Any:
+        """A frame begins: what the refiner will be given, the frame or its code."""
+        expected = self._schedule.begin()
+        if expected and self._refiner is not None and self._refiner.encodes_ahead:
+            return self._refiner.encode(image)
+        return image
+
+    def _refine(self, image: Any, segmented: FrameResult, known: int) -> FrameResult:
+        """Refine the first `known` objects; those after them were given in this frame.
+
+        image: the frame, or the refiner's code of it. Nothing is refined where time is short.
+        """
+        found, present = boxes(segmented.labels, segmented.count)
+        prompted = np.flatnonzero(present[:known])
+        if self._refiner is None or len(prompted) == 0 or not self._schedule.allows():
+            return segmented
+        with self._schedule.refining():
+            proposals = self._refiner.refine(image, found[prompted]).masks
+            return self._gated(segmented, proposals, prompted, known)
+
+    def _gated(
+        self, segmented: FrameResult, proposals: np.ndarray, prompted: np.ndarray, known: int
+    ) -> FrameResult:
+        """The answer with the proposals [K, H, W] for objects `prompted` [K] (from 0) merged in."""
         labels, count = segmented.labels, segmented.count
         refined = np.zeros(count, dtype=bool)
-        found, present = boxes(labels, count)
-        prompted = np.flatnonzero(present[:known])
-        if self._refiner is None or len(prompted) == 0:
-            return segmented
-        proposals = self._refiner.refine(image, found[prompted]).masks
         own = labels[None] == (prompted + 1).astype(labels.dtype)[:, None, None]
         refined[prompted] = gate(own, proposals, self.config.refiner.gate_iou)
         masks = np.zeros((count, *labels.shape), dtype=bool)

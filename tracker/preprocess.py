@@ -5,6 +5,8 @@ Source: the public code's test-time transform. Frames are [H, W, 3] uint8 RGB.
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import torch
@@ -44,7 +46,7 @@ def to_model_input(image: np.ndarray, config: FrameConfig) -> Tensor:
     height, width = model_size(*image.shape[:2], config)
     if image.shape[:2] != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
-    return normalise(torch.from_numpy(np.ascontiguousarray(image))[None])
+    return torch.from_numpy(cv2.LUT(image, _normalised_levels()))[None].permute(0, 3, 1, 2)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -53,6 +55,13 @@ def normalise(images: Tensor) -> Tensor:
     std = torch.tensor(IMAGENET_STD, device=images.device)
     scaled = images.to(torch.float32) / 255
     return ((scaled - mean) / std).permute(0, 3, 1, 2)
+
+
+@functools.cache
+def _normalised_levels() -> np.ndarray:
+    """[256, 1, 3] float32: what `normalise` makes of every level of every channel."""
+    levels = torch.arange(256, dtype=torch.uint8)[:, None, None].expand(-1, 1, 3)
+    return normalise(levels[None])[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def labels_to_model(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

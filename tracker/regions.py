@@ -57,6 +57,23 @@ def regions_of(labels: np.ndarray, count: int) -> list[Region]:
     ]
 
 
+def upright_box(region: Region) -> tuple[float, float, float, float]:
+    """(x, y, width, height) in pixels of the box around a region that is not empty."""
+    rows, columns = np.flatnonzero(region.mask.any(axis=1)), np.flatnonzero(region.mask.any(axis=0))
+    left, top = region.x + int(columns[0]), region.y + int(rows[0])
+    return left, top, int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+
+
+def rotated_box(region: Region) -> list[tuple[float, float]]:
+    """The four corners (x, y) of the smallest rectangle, in any direction, that holds a region.
+
+    Corners are middles of pixels: the toolkit fills a polygon with its corners. The region must
+    not be empty.
+    """
+    points = cv2.findNonZero(region.mask) + np.array([region.x, region.y], np.int32)
+    return [(float(x), float(y)) for x, y in cv2.boxPoints(cv2.minAreaRect(points))]
+
+
 def run_count(mask: np.ndarray) -> int:
     """Runs of equal values in a mask [h, w], row by row, the first run being zeros."""
     flat = np.asarray(mask).reshape(-1) != 0

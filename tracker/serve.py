@@ -1,4 +1,4 @@
-"""The TraX server: `python -m tracker serve`. The only module that imports trax.
+"""The TraX server: `python -m tracker serve`. Regions: `tracker.trax_regions`.
 
 One session is one client: greeting, then requests until the client leaves. Any number of
 `initialize` requests may come, each forgets everything before it; a `frame` request may bring new
@@ -17,16 +17,19 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import trax
 
+from tracker.frames import FrameError
+from tracker.labels import MaskError
 from tracker.resident import refusal
 from tracker.resident.grammar import SessionError
+from tracker.resident.jobs import Job
 from tracker.resident.loading import ResultLike, TrackerLike, explain, load, time_limit
 from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
 from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
 from tracker.resident.requests import Requests
+from tracker.trax_regions import KINDS, answer_of, object_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,9 @@ _DESCRIPTION = (
 )
 # The toolkit takes any failure in the first 0.1 s of a tracker process for a time-out.
 _FALSE_TIMEOUT_SECONDS = 0.25
+
+EXPLAINED = (SessionError, FrameError, MaskError)
+"""What a client sent wrong: the message says it all, a traceback says nothing more."""
 
 
 def run_session(
@@ -50,7 +56,7 @@ def run_session(
     `log` is named to the client as the place of the traceback.
     `shall_end` is asked while the session waits for the client: a text ends it with that reason.
     Returns None when the client has left in good order, else the reason, which the client has
-    been told and the log holds with its traceback. The pipes stay open.
+    been told and the log holds, with its traceback unless it is EXPLAINED. The pipes stay open.
     """
     begin = time.monotonic()
     server = None
@@ -65,9 +71,9 @@ def run_session(
                     return None
                 server.status(session.answer(request))
     except (Exception, KeyboardInterrupt) as error:
-        ended = isinstance(error, SessionError)
-        logger.error("session failed: %s", explain(error), exc_info=not ended)
-        reason = str(error) if ended else explain(error)
+        explained = isinstance(error, EXPLAINED)
+        logger.error("session failed: %s", explain(error), exc_info=not explained)
+        reason = str(error) if explained else explain(error)
         time.sleep(max(0.0, begin + _FALSE_TIMEOUT_SECONDS - time.monotonic()))
         if server is not None:
             with contextlib.suppress(trax.TraxException):
@@ -82,7 +88,7 @@ class _Session:
 
     def __init__(self, tracker: TrackerLike) -> None:
         self._tracker = tracker
-        self._count = 0
+        self._kinds: list[str] = []
         self._note = refusal.one_line(str(getattr(tracker, "weights_note", "")))
 
     def answer(self, request: trax.server.Request) -> list[tuple[trax.Region, dict[str, str]]]:
@@ -90,19 +96,21 @@ class _Session:
         from tracker.frames import read_image
 
         image = read_image(_path_of(request))
-        objects = [_object_of(region, image.shape[:2]) for region, _ in request.objects or []]
-        known = self._count
+        regions = [region for region, _ in request.objects or []]
+        objects = [object_of(region, image.shape[:2]) for region in regions]
         if request.type == trax.TraxStatus.INITIALIZE:
-            known = 0
+            self._kinds = []
+        known = len(self._kinds)
+        self._kinds += [region.type for region in regions]
+        if request.type == trax.TraxStatus.INITIALIZE:
             result = self._tracker.initialize(image, objects)
         elif objects:
             result = self._tracker.add_objects(image, objects)
         else:
             result = self._tracker.track(image)
-        self._count = known + len(objects)
-        if len(result.confidence) != self._count:
+        if len(result.confidence) != len(self._kinds):
             raise RuntimeError(
-                f"the tracker answered {len(result.confidence)} objects for {self._count}"
+                f"the tracker answered {len(result.confidence)} objects for {len(self._kinds)}"
             )
         return self._reply(result, known)
 
@@ -111,11 +119,11 @@ class _Session:
         from tracker.regions import regions_of
 
         reply = []
-        for index, region in enumerate(regions_of(result.labels, self._count)):
+        for index, region in enumerate(regions_of(result.labels, len(self._kinds))):
             properties = {"confidence": f"{float(result.confidence[index]):.4f}"}
             if self._note and index >= known:
                 properties["weights"] = self._note
-            reply.append((trax.Mask.create(region.mask, x=region.x, y=region.y), properties))
+            reply.append((answer_of(region, self._kinds[index]), properties))
         return reply
 
 
@@ -127,7 +135,7 @@ def _greet(tracker: TrackerLike, input_fd: int, output_fd: int) -> trax.Server:
     os.environ["TRAX_IN"], os.environ["TRAX_OUT"] = str(input_fd), str(output_fd)
     try:
         return trax.Server(
-            ["mask", "rectangle"],
+            list(KINDS),
             ["path"],
             ["color"],
             tracker_name="HQTrack",
@@ -145,20 +153,26 @@ def _path_of(request: trax.server.Request) -> Path:
     return Path(image.path())
 
 
-def _object_of(region: trax.Region, shape: tuple[int, int]) -> Any:
-    """A new object: its mask [H, W] bool in the frame, or for a rectangle the prompt."""
-    from tracker.prompts import BoxPrompt
-    from tracker.regions import place
-
-    if region.type == trax.Region.MASK:
-        return place(region.array(), *region.offset(), shape)
-    if region.type == trax.Region.RECTANGLE:
-        return BoxPrompt(*region.bounds())
-    raise SessionError(f"objects are started by a mask or a rectangle, not by {region.type}")
+def run_job(
+    tracker: TrackerLike, job: Job, log: Path, shall_end: Callable[[], str | None]
+) -> str | None:
+    """One session of the resident server, by either protocol; see `run_session`."""
+    if job.folder is None:
+        return run_session(tracker, job.input_fd, job.output_fd, log, shall_end)
+    return _run_folder(tracker, job.folder, shall_end)
 
 
-def serve_in_process(options: ServeOptions) -> int:
-    """Load the models in this process and run one session over descriptors 0 and 1.
+def _run_folder(
+    tracker: TrackerLike, folder: str, shall_end: Callable[[], str | None] | None = None
+) -> str | None:
+    from tracker.folder_session import run_folder
+
+    return run_folder(tracker, Path(folder), shall_end)
+
+
+def serve_in_process(options: ServeOptions, folder: str | None = None) -> int:
+    """Load the models in this process and run one session: over descriptors 0 and 1, or the
+    sequence in a folder.
 
     Does not return: the process ends at once (0 after a good session), because a slow clean-up of
     the accelerator would be killed by the toolkit.
@@ -171,7 +185,8 @@ def serve_in_process(options: ServeOptions) -> int:
     _log_to_stderr()
 
     def refuse(reason: str) -> None:
-        refusal.refuse(input_fd, output_fd, f"{reason} (log: {log})")
+        if folder is None:
+            refusal.refuse(input_fd, output_fd, f"{reason} (log: {log})")
 
     try:
         with time_limit(options.start_seconds, refuse):
@@ -180,7 +195,10 @@ def serve_in_process(options: ServeOptions) -> int:
         logger.exception("loading failed")
         refuse(explain(error))
         os._exit(1)
-    status = run_session(tracker, input_fd, output_fd, log)
+    if folder is None:
+        status = run_session(tracker, input_fd, output_fd, log)
+    else:
+        status = _run_folder(tracker, folder)
     os._exit(0 if status is None else 1)
 
 
@@ -213,7 +231,7 @@ def _serve_resident(options: ServeOptions, place: Place, listener: socket.socket
 
     faulthandler.enable()
     os.dup2(2, 1)
-    status = ResidentServer(listener, options, place, run_session).run()
+    status = ResidentServer(listener, options, place, run_job).run()
     os._exit(status)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from tracker.prompts import Prompt
+
+Objects = Sequence[np.ndarray | Prompt] | np.ndarray
+"""New objects, one each: masks [H, W], nonzero on the object, and prompts; or masks [N, H, W]."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class FrameResult:
 
     @property
     def count(self) -> int:
-        """How many objects are tracked (present or not)."""
+        """How many objects were given, present or not, also those that were removed since."""
         return len(self.confidence)
 
     @property
@@ -56,6 +59,9 @@ class Session(Protocol):
     def start(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented: ...
     def step(self, image: np.ndarray) -> Segmented: ...
     def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented: ...
+    def remove(self, objects: Sequence[int]) -> None: ...
+    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]: ...
+    def restore(self, tensors: dict[str, Any], record: dict[str, Any]) -> None: ...
 
 
 class Refined(Protocol):
@@ -68,8 +74,13 @@ class Refined(Protocol):
 class Refiner(Protocol):
     """Masks for boxes [K, 4] (XYXY, inclusive) or for a user's prompts in a frame.
 
-    As `tracker.refiner.MaskRefiner` does it.
+    As `tracker.refiner.MaskRefiner` does it. `refine` takes a frame, or what `encode` has made of
+    it; encodes_ahead: whether the device encodes beside the segmenter, so that it is worth
+    calling `encode` first.
     """
 
-    def refine(self, image: np.ndarray, boxes: np.ndarray) -> Refined: ...
+    @property
+    def encodes_ahead(self) -> bool: ...
+    def encode(self, image: np.ndarray) -> Any: ...
+    def refine(self, image: Any, boxes: np.ndarray) -> Refined: ...
     def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> Refined: ...

@@ -17,7 +17,7 @@ from unittest import mock
 import cv2
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from tracker import frames
 from tracker.bench import reference
@@ -35,6 +35,14 @@ from tracker.vmos.loading import load_vmos
 log = logging.getLogger(__name__)
 
 LEAST_FRAMES = 3
+
+
+def _of_convolution(image: Any, weight: Any, *_: Any, out_shape: Any, **__: Any) -> int:
+    return conv_flop_count(image, weight, out_shape)
+
+
+_FUSED = {torch.ops.mkldnn._convolution_pointwise: _of_convolution}
+"""Operators that PyTorch's counter does not know, with their operations."""
 
 
 @dataclass
@@ -218,7 +226,7 @@ def _time_stages(job: Job, step: _Steps, found: Measured) -> None:
 
 def _count_operations(job: Job, step: _Steps, found: Measured) -> None:
     try:
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping=_FUSED) as counter:
             meter = StageMeter(counter.get_total_flops)
             _staged(job, step, meter, 1, found.operations.update)
     except Exception as error:  # a compiled network may refuse to be looked into

@@ -130,6 +130,8 @@ class PerObjectRefiner:
     network: a `Sam` of segment_anything_hq in evaluation mode, on its device, in float32.
     """
 
+    encodes_ahead = False
+
     def __init__(self, network: Any) -> None:
         from segment_anything_hq import SamPredictor
 

@@ -38,7 +38,7 @@ _SHARED: Hooks = (
 )
 OUR_HOOKS: Hooks = (
     *_SHARED,
-    ("HQ-SAM encode", "tracker.refiner.refine:MaskRefiner._encode"),
+    ("HQ-SAM encode", "tracker.refiner.refine:MaskRefiner.encode"),
     ("HQ-SAM decode", "tracker.refiner.refine:MaskRefiner.refine"),
 )
 REFERENCE_HOOKS: Hooks = (

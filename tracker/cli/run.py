@@ -1,33 +1,44 @@
-"""`python -m tracker run VIDEO|FOLDER --masks first.png`: track objects in your own video."""
+"""`python -m tracker run VIDEO|FOLDER|CAMERA`: track objects in your own video.
+
+Objects are numbered in the order in which they start; in one frame masks come first, then boxes,
+points, and the entries of --prompts.
+"""
 
 from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tqdm import tqdm
 
+from tracker.cli.progress import FOLDER, Progress, ResumeError
+from tracker.cli.stopping import Stopper
 from tracker.config import ConfigError
 from tracker.frames import FrameError
 from tracker.labels import MaskError
-from tracker.media.masks import draw, read_objects, write_labels
-from tracker.media.tables import TableWriter, object_rows
-from tracker.media.video import VideoWriter, open_frames
+from tracker.media import prompt_file, results
+from tracker.media.prompt_file import Start
+from tracker.media.sources import Frame, Frames
+from tracker.media.video import open_frames
+from tracker.saved import StateError
+from tracker.stages import FrameResult
+from tracker.streaming import follow
 
 if TYPE_CHECKING:
-    from tracker.pipeline import FrameResult, HQTracker
+    from tracker.pipeline import HQTracker
 
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells count it."""
+
+MISSING_SHARE = 0.01
+"""Share of the frames that a video tells of which may be missing without a word."""
 
 
 class RunError(ValueError):
@@ -43,32 +54,36 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
         from tracker.pipeline import HQTracker
 
         make_tracker = HQTracker.from_preset
+    refusals = (RunError, ResumeError, StateError, FrameError, MaskError, ConfigError)
     try:
-        _run(arguments, make_tracker)
+        finished = _run(arguments, make_tracker)
     except KeyboardInterrupt:
-        logger.error("interrupted; what was done so far is in %s", _out(arguments))
-        return INTERRUPTED
-    except (RunError, FrameError, MaskError, ConfigError, CheckpointError, OSError) as error:
+        finished = False
+    except (*refusals, CheckpointError, OSError) as error:
         logger.error("%s", error)
         return 1
-    return 0
+    if not finished:
+        logger.error("interrupted; what was done so far is in %s", _out(arguments))
+    return 0 if finished else INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tracker run", description=__doc__)
     add = parser.add_argument
-    add("source", type=Path, help="video file, or folder of frames")
-    add(
-        "--masks",
-        nargs="+",
-        required=True,
-        metavar="[FRAME=]PNG",
-        help="indexed or grey mask of the objects, one value per object; they start in frame FRAME "
-        "(from 0, default 0); several masks may name one frame",
-    )
+    add("source", help="video file, folder of frames, or camera: its number or /dev/video0")
+    starts = parser.add_argument_group("objects; FRAME counts from 0, which is the default")
+    mask = "indexed or grey mask, an object per value; several masks may name one frame"
+    starts.add_argument("--mask", nargs="+", default=[], metavar="[FRAME=]PNG", help=mask)
+    box = "box around an object in pixels; repeat it for more"
+    starts.add_argument("--box", action="append", default=[], metavar="[FRAME=]X,Y,W,H", help=box)
+    point = "point on an object; repeat it for more objects"
+    starts.add_argument("--point", action="append", default=[], metavar="[FRAME=]X,Y", help=point)
+    starts.add_argument("--prompts", type=Path, metavar="JSON", help="all of these in a file")
     add("--out", type=Path, help="folder for the results (default: runs/NAME)")
     add("--overwrite", action="store_true", help="replace the results of an earlier run there")
-    add("--overlay", action="store_true", help="also write overlay.mp4")
+    add("--resume", action="store_true", help="go on with a run that was stopped; same words")
+    add("--no-overlay", action="store_true", help="do not write overlay.mp4")
+    add("--rle", action="store_true", help="COCO's run-length encoded masks in objects.json")
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
     add("--weights", type=Path, help="folder of weights")
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
@@ -76,69 +91,79 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) -> None:
-    starts = read_starts(arguments.masks)
-    settings = read_settings(arguments.set)
-    frames = open_frames(arguments.source)
-    if arguments.source.is_dir():
-        _check_starts(arguments.source, starts, frames.count)
-    out = _out(arguments)
-    masks = _empty_folder(out / "masks", arguments.overwrite)
-    tracker = make_tracker(arguments.preset, arguments.weights, arguments.device, **settings)
-    logger.info("weights: %s", tracker.weights_note)
-    began, done = time.perf_counter(), 0
-    with contextlib.ExitStack() as stack:
-        table = stack.enter_context(TableWriter(out / "objects.csv"))
-        overlay = None
-        if arguments.overlay:
-            overlay = stack.enter_context(
-                VideoWriter(out / "overlay.mp4", frames.fps, frames.time_base)
-            )
-        bar = stack.enter_context(tqdm(frames, total=frames.count, unit="frame"))
+def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) -> bool:
+    """Whether the video was tracked to its end (a camera: until it was stopped)."""
+    starts, settings, out = read_starts(arguments), read_settings(arguments.set), _out(arguments)
+    asked = {"source": arguments.source, "objects": [start.where for start in starts]}
+    progress = Progress(out, asked | {"preset": arguments.preset, "settings": arguments.set})
+    with open_frames(arguments.source) as frames:
+        if arguments.resume and frames.live:
+            raise RunError("a camera cannot be resumed; its frames are gone")
+        if Path(arguments.source).is_dir():
+            _check_starts(arguments.source, starts, frames.count)
+        _prepare(out, arguments)
+        tracker = make_tracker(arguments.preset, arguments.weights, arguments.device, **settings)
+        logger.info("weights: %s", tracker.weights_note)
+        progress.resume(tracker) if arguments.resume else progress.begin()
+        name = Path(arguments.source).name
+        overlay = not arguments.no_overlay
+        with results.ResultsWriter(out, name, frames, overlay, arguments.rle) as writer:
+            done, stopped = track_all(tracker, frames, starts, writer, progress)
+        if stopped and not frames.live:
+            return False
+        progress.finish()
+        _check_starts(arguments.source, [] if stopped else starts, done)
+        if frames.count is not None and done < frames.count * (1 - MISSING_SHARE):
+            count = frames.count
+            logger.warning("%s tells of %d frames, %d could be read", name, count, done)
+    return True
+
+
+def track_all(
+    tracker: HQTracker,
+    frames: Frames,
+    starts: Sequence[Start],
+    writer: results.ResultsWriter,
+    progress: Progress,
+) -> tuple[int, bool]:
+    """Frames written, and whether it was stopped before the end; see `tracker.cli.progress`."""
+    safe, first, began, done = progress.results(), progress.done, time.perf_counter(), 0
+    with Stopper() as stopper, tqdm(frames, total=frames.count, unit="frame") as bar:
         for frame in bar:
-            number, image = frame.number, frame.image
-            result = track_frame(tracker, image, starts.pop(number, []))
-            labels = np.zeros(image.shape[:2], np.uint8) if result is None else result.labels
-            write_labels(masks / f"{number:08d}.png", labels)
-            if result is not None:
-                table.add(number, frame.time, object_rows(result))
-            if overlay is not None:
-                overlay.add(draw(image, labels), frame.time)
-            done = number + 1
-    seconds = time.perf_counter() - began
-    logger.info("%d frames in %.1f s (%.2f frames/s): %s", done, seconds, done / seconds, out)
-    _check_starts(arguments.source, starts, done)
-    if frames.count is not None and done < frames.count:
-        logger.warning(
-            "%s tells of %d frames, %d could be read", arguments.source, frames.count, done
-        )
+            done = frame.number + 1
+            if frame.number < first:
+                writer.add(frame, next(safe), masks=False)
+            else:
+                result = track_frame(tracker, frame, starts)
+                writer.add(frame, result)
+                progress.add(result, tracker, frame.number)
+            if stopper.asked:
+                break
+    if stopper.asked and done > first:
+        progress.save(tracker, done)
+    seconds, new = time.perf_counter() - began, max(0, done - first)
+    logger.info("%d frames in %.1f s (%.2f frames/s)", new, seconds, new / seconds)
+    return done, stopper.asked
 
 
-def track_frame(
-    tracker: HQTracker, image: np.ndarray, starts: Sequence[Path]
-) -> FrameResult | None:
-    """One frame in which the objects of the files `starts` appear; None before the first ones."""
-    if not starts:
-        return tracker.track(image) if tracker.count else None
-    begin = tracker.add_objects if tracker.count else tracker.initialize
+def track_frame(tracker: HQTracker, frame: Frame, starts: Sequence[Start]) -> FrameResult:
+    """One frame, in which the objects asked for start. Errors name what asked for them."""
+    due = [start for start in starts if start.frame == frame.number]
+    objects: list[Any] = [one for start in due for one in start.objects()]
     try:
-        return begin(image, [mask for path in starts for mask in read_objects(path)])
+        return follow(tracker, frame.image, objects)
     except MaskError as error:
-        raise MaskError(f"{', '.join(map(str, starts))}: {error}") from error
+        raise MaskError(f"{', '.join(start.where for start in due)}: {error}") from error
 
 
-def read_starts(specifications: Sequence[str]) -> dict[int, list[Path]]:
-    """`first.png` or `30=later.png` -> the mask files of each frame, in the order given.
-
-    Raises MaskError for a file that is missing, empty or no mask, before any work is done.
-    """
-    starts: dict[int, list[Path]] = {}
-    for specification in specifications:
-        frame, separator, name = specification.partition("=")
-        numbered = bool(separator) and frame.isdecimal()
-        path = Path(name if numbered else specification)
-        read_objects(path)
-        starts.setdefault(int(frame) if numbered else 0, []).append(path)
+def read_starts(arguments: argparse.Namespace) -> list[Start]:
+    """The objects asked for. Raises RunError when there are none, PromptError, MaskError."""
+    starts = [prompt_file.mask_start(words) for words in arguments.mask]
+    starts += [prompt_file.box_start(words) for words in arguments.box]
+    starts += [prompt_file.point_start(words) for words in arguments.point]
+    starts += prompt_file.read_prompts(arguments.prompts) if arguments.prompts else []
+    if not starts:
+        raise RunError("no objects: give --mask, --box, --point or --prompts")
     return starts
 
 
@@ -157,26 +182,28 @@ def read_settings(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def _out(arguments: argparse.Namespace) -> Path:
-    return arguments.out or Path("runs") / arguments.source.resolve().stem
+    return arguments.out or Path("runs") / Path(arguments.source).resolve().stem
 
 
-def _empty_folder(folder: Path, overwrite: bool) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    earlier = list(folder.glob("*.png"))
-    if earlier and not overwrite:
+def _prepare(out: Path, arguments: argparse.Namespace) -> None:
+    masks = out / results.MASKS
+    masks.mkdir(parents=True, exist_ok=True)
+    if arguments.resume:
+        return
+    earlier = list(masks.glob("*.png"))
+    if earlier and not arguments.overwrite:
+        unfinished = ", go on with --resume" if (out / FOLDER).is_dir() else ""
         raise RunError(
-            f"{folder} holds {len(earlier)} masks of an earlier run; "
-            "name another folder with --out, or add --overwrite"
+            f"{masks} holds {len(earlier)} masks of an earlier run; "
+            f"name another folder with --out{unfinished}, or add --overwrite"
         )
-    for path in earlier:
-        path.unlink()
-    return folder
+    for path in [*earlier, out / results.OVERLAY]:
+        path.unlink(missing_ok=True)
 
 
-def _check_starts(source: Path, starts: dict[int, list[Path]], count: int) -> None:
-    late = [f"{number}={path}" for number in starts if number >= count for path in starts[number]]
+def _check_starts(source: str, starts: Sequence[Start], count: int) -> None:
+    late = [start.where for start in starts if start.frame >= count]
     if late:
         raise RunError(
-            f"{source} has {count} frames, numbered from 0: "
-            f"too late for the masks {', '.join(late)}"
+            f"{source} has {count} frames, numbered from 0: too late for {', '.join(late)}"
         )

@@ -19,6 +19,7 @@ REGISTRY = PROJECT / "trackers.ini"
 BUNDLED = "hqtrack-lite.safetensors"
 _RESTORE = f"git checkout weights/{BUNDLED}"
 _LEAST_FREE = 1 << 30
+_PROTOCOLS = ("trax", "traxpython", "folder", "folderpython")
 
 
 def weights_folder() -> Path:
@@ -88,14 +89,20 @@ def _check_section(path: Path, name: str, parser: configparser.ConfigParser) -> 
         faults.append("a name has letters, digits and `-` (a challenge takes no underscore)")
     if not re.fullmatch("[1-9][0-9]*", settings.get("timeout", "30")):
         faults.append(f"timeout = {settings['timeout']}: a whole number of seconds from 1")
-    if settings.get("protocol") not in ("trax", "traxpython"):
-        faults.append(f"protocol = {settings.get('protocol')}: only traxpython carries masks")
+    if settings.get("protocol") not in _PROTOCOLS:
+        faults.append(f"protocol = {settings.get('protocol')}: traxpython is the one for masks")
+    elif "folder" in settings["protocol"] and "timeout" in settings:
+        faults.append("vot-toolkit 0.9.0 fails on a timeout of the folder protocol")
     if not settings.get("command"):
         faults.append("there is no command")
     module = settings.get("command", "").replace(".", "/")
     folders = [path.parent / part for part in settings.get("paths", ".").split(os.pathsep)]
     found = any((folder / f"{module}.py").is_file() for folder in folders)
-    if settings.get("protocol") == "traxpython" and re.fullmatch(r"[\w/]+", module) and not found:
+    if (
+        settings.get("protocol", "").endswith("python")
+        and re.fullmatch(r"[\w/]+", module)
+        and not found
+    ):
         faults.append(f"no module {settings['command']} in paths = {settings.get('paths')}")
     if faults:
         return Finding(what, FAIL, "; ".join(faults), f"mend it in {path}")

@@ -68,7 +68,7 @@ def write_labels(path: Path, labels: np.ndarray) -> None:
 def draw(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The frame with every object tinted and outlined in its colour: [H, W, 3] uint8 RGB.
 
-    The outline is as thick as a 240th of the shorter side, one pixel at least.
+    The outline is a brighter one, as thick as a 240th of the shorter side, a pixel at least.
     """
     shown = labels > 0
     if not shown.any():
@@ -78,4 +78,6 @@ def draw(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     reach = 2 * max(1, min(labels.shape) // 240) + 1
     edge = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((reach, reach), np.uint8)) > 0
     drawn = np.where(shown[..., None], tinted, image)
-    return np.where((edge & shown)[..., None], colours, drawn)
+    brightest = colours.max(axis=2, keepdims=True).clip(min=1).astype(np.float32)
+    bright = (colours * (255 / brightest)).astype(np.uint8)
+    return np.where((edge & shown)[..., None], bright, drawn)

@@ -20,7 +20,7 @@ from tracker.labels import boxes
 from tracker.media.rle import encode_rle
 
 if TYPE_CHECKING:
-    from tracker.pipeline import FrameResult
+    from tracker.stages import FrameResult
 
 COLUMNS = (
     *("frame", "time", "object", "present", "x0", "y0", "x1", "y1"),

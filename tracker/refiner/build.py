@@ -7,6 +7,7 @@ Here they only make the empty network; the weights are loaded by us.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -16,7 +17,10 @@ from torch import nn
 
 from tracker.checkpoints import fill, read_torch
 from tracker.config import ConfigError
+from tracker.refiner.attention import use_fused_attention
 from tracker.refiner.refine import MaskRefiner
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINTS = {
     "vit_h": "sam_hq_vit_h.pth",
@@ -49,6 +53,8 @@ def build_refiner(
     state = read_torch(path)
     network = empty_network(model)
     fill(network, state, path)
+    if not use_fused_attention(network.image_encoder):
+        logger.warning("HQ-SAM's attention is not the one known here: the package's own runs")
     return MaskRefiner(network, device, encoder_dtype)
 
 

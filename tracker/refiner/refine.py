@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tracker.device import SideStream, upload
 from tracker.prompts import BoxPrompt, PointPrompt, Prompt
 
 BOXES_PER_CALL = 32
@@ -36,7 +37,13 @@ class Refinement:
 
 
 @dataclass(frozen=True)
-class _ImageCode:
+class ImageCode:
+    """An encoded frame; sizes are (height, width).
+
+    embedding: [1, 256, 64, 64] float32 of the padded square; early_features: the first of the
+    encoder's inner maps, [1, 64, 64, C] float32. Both may still be in the making on a GPU.
+    """
+
     embedding: Tensor
     early_features: list[Tensor]
     scaled_size: tuple[int, int]
@@ -83,12 +90,21 @@ class MaskRefiner:
         self._encoder_dtype = encoder_dtype
         self._boxes_per_call = boxes_per_call
         self._best_of_three = best_of_three
+        self._side = SideStream(self.device)
+
+    @property
+    def encodes_ahead(self) -> bool:
+        """Whether `encode` returns at once, and its work runs beside what is called next."""
+        return self.device.type == "cuda"
 
     @torch.inference_mode()
-    def refine(self, image: np.ndarray, boxes: np.ndarray, with_logits: bool = False) -> Refinement:
+    def refine(
+        self, image: np.ndarray | ImageCode, boxes: np.ndarray, with_logits: bool = False
+    ) -> Refinement:
         """Masks for boxes [K, 4] (XYXY, inclusive pixels of the frame), K >= 0.
 
-        image: [H, W, 3] uint8 RGB. It is encoded once, or not at all when K is 0.
+        image: [H, W, 3] uint8 RGB, or what `encode` made of it. A frame is encoded once, or not at
+        all when K is 0.
         Raises ValueError for boxes of another shape.
         """
         boxes = np.asarray(boxes, dtype=np.float64)
@@ -109,39 +125,54 @@ class MaskRefiner:
         return self._segment(image, [_marks(prompt) for prompt in prompts], len(prompts), False)
 
     def _segment(
-        self, image: np.ndarray, chunks: Sequence[_Marks], count: int, with_logits: bool
+        self,
+        image: np.ndarray | ImageCode,
+        chunks: Sequence[_Marks],
+        count: int,
+        with_logits: bool,
     ) -> Refinement:
-        """`count` masks; every chunk is one decoder call and gives one mask or several."""
-        masks = np.zeros((count, *image.shape[:2]), dtype=bool)
+        """`count` masks; every chunk is one decoder call and gives one mask or several.
+
+        The device is waited for once per chunk.
+        """
+        size = image.frame_size if isinstance(image, ImageCode) else image.shape[:2]
+        masks = np.zeros((count, *size), dtype=bool)
         logits = np.zeros(masks.shape, dtype=np.float32) if with_logits else None
         scores = np.zeros(count, dtype=np.float32)
         if count == 0:
             return Refinement(masks, scores, logits)
-        code = self._encode(image)
+        code = image if isinstance(image, ImageCode) else self.encode(image)
+        self._side.join([code.embedding, *code.early_features])
         start = 0
         for chunk in chunks:
             small, predicted = self._decode(code, chunk)
-            scores[start : start + len(small)] = predicted[:, 0].cpu().numpy()
+            part = slice(start, start + len(small))
+            found = []
             for index, one in enumerate(small, start=start):
                 full = self._to_frame(one, code)
-                masks[index] = (full > self._model.mask_threshold).cpu().numpy()
+                found.append(full > self._model.mask_threshold)
                 if logits is not None:
                     logits[index] = full.cpu().numpy()
+            masks[part] = torch.stack(found).cpu().numpy()
+            scores[part] = predicted[:, 0].cpu().numpy()
             start += len(small)
         return Refinement(masks, scores, logits)
 
-    def _encode(self, image: np.ndarray) -> _ImageCode:
+    @torch.inference_mode()
+    def encode(self, image: np.ndarray) -> ImageCode:
+        """The code of a frame [H, W, 3] uint8 RGB, for `refine`."""
         frame_size = image.shape[:2]
         height, width = scaled_size(*frame_size, self._model.image_encoder.img_size)
         scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(scaled)).to(self.device).permute(2, 0, 1)[None]
-        with torch.autocast(
-            self.device.type, self._encoder_dtype, enabled=self._encoder_dtype != torch.float32
-        ):
-            embedding, early = self._model.image_encoder(self._model.preprocess(pixels))
-        return _ImageCode(embedding.float(), [early[0].float()], (height, width), frame_size)
+        half = self._encoder_dtype != torch.float32
+        autocast = torch.autocast(self.device.type, self._encoder_dtype, enabled=half)
+        with self._side.beside(), autocast:
+            pixels = upload(torch.from_numpy(np.array(scaled)), self.device)
+            pixels = self._model.preprocess(pixels.permute(2, 0, 1)[None])
+            embedding, early = self._model.image_encoder(pixels)
+            return ImageCode(embedding.float(), [early[0].float()], (height, width), frame_size)
 
-    def _decode(self, code: _ImageCode, marks: _Marks) -> tuple[Tensor, Tensor]:
+    def _decode(self, code: ImageCode, marks: _Marks) -> tuple[Tensor, Tensor]:
         """Marks of k masks -> logits [k, 1, 256, 256] of the padded square, scores [k, 1]."""
         scale = np.array(code.scaled_size[::-1]) / np.array(code.frame_size[::-1])
 
@@ -165,7 +196,7 @@ class MaskRefiner:
             interm_embeddings=code.early_features,
         )
 
-    def _to_frame(self, logits: Tensor, code: _ImageCode) -> Tensor:
+    def _to_frame(self, logits: Tensor, code: ImageCode) -> Tensor:
         """One object's logits [1, 256, 256] at the size of the frame, [H, W]."""
         return self._model.postprocess_masks(logits[None], code.scaled_size, code.frame_size)[0, 0]
 

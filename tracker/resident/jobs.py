@@ -15,11 +15,15 @@ from tracker.resident import wire
 
 @dataclass
 class Job:
-    """One session to be run: the client's connection, and its pipes of the TraX protocol."""
+    """One session to be run: the client's connection, and its pipes of the TraX protocol.
+
+    folder: that of a sequence of the folder protocol, None for a session of TraX.
+    """
 
     connection: socket.socket
     input_fd: int
     output_fd: int
+    folder: str | None = None
 
     def tell(self, message: Mapping[str, Any]) -> None:
         """Send the client a message; a client that is gone is not told."""

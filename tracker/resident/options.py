@@ -2,14 +2,17 @@
 
 HQTRACK_PRESET, HQTRACK_WEIGHTS, HQTRACK_DEVICE, HQTRACK_FACTORY, HQTRACK_IDLE_SECONDS,
 HQTRACK_START_SECONDS, HQTRACK_HANGUP_SECONDS and HQTRACK_IN_PROCESS stand for the options of
-those names: in trackers.ini `env_HQTRACK_DEVICE = cuda:1` sets one.
+those names: in trackers.ini `env_HQTRACK_DEVICE = cuda:1` sets one. HQTRACK_SET holds settings of
+the preset, KEY=VALUE separated by spaces; a `--set` of the same key wins.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +76,10 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     result = _Parser(
         prog=prog,
         description=description,
-        epilog="Every option but --set has a default in the environment: HQTRACK_PRESET, "
-        "HQTRACK_IDLE_SECONDS and so on. Sockets and logs lie in HQTRACK_RUNTIME_DIR "
-        "(default: hqtrack in XDG_RUNTIME_DIR, or hqtrack-UID in the folder for temporary files).",
+        epilog="Every option has a default in the environment: HQTRACK_PRESET, "
+        "HQTRACK_IDLE_SECONDS and so on; HQTRACK_SET='a__b=1 c__d=2' holds settings. "
+        "Sockets and logs lie in HQTRACK_RUNTIME_DIR (default: hqtrack in XDG_RUNTIME_DIR, "
+        "or hqtrack-UID in the folder for temporary files).",
     )
     add = result.add_argument
     add("--preset", default=_default("preset"), help="which tracker (default: %(default)s)")
@@ -103,20 +107,19 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
 
 
 def options_from(arguments: argparse.Namespace) -> ServeOptions:
-    """ServeOptions of parsed arguments. Raises OptionsError for a `--set` that is not KEY=VALUE."""
-    settings = []
-    for text in arguments.settings:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise OptionsError(f"--set {text}: write it as KEY=VALUE")
-        settings.append((key.strip(), _value(value.strip())))
+    """ServeOptions of parsed arguments and $HQTRACK_SET.
+
+    Raises OptionsError for a setting that is not KEY=VALUE.
+    """
+    settings = dict(_setting("HQTRACK_SET:", text) for text in _settings_of_environment())
+    settings |= dict(_setting("--set", text) for text in arguments.settings)
     weights = arguments.weights
     return ServeOptions(
         preset=arguments.preset,
         weights=None if weights is None else _PROJECT / Path(weights).expanduser(),
         device=arguments.device,
         factory=arguments.factory,
-        settings=tuple(sorted(settings)),
+        settings=tuple(sorted(settings.items())),
         idle_seconds=arguments.idle_seconds,
         start_seconds=arguments.start_seconds,
         hangup_seconds=arguments.hangup_seconds,
@@ -138,8 +141,26 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _value(text: str) -> object:
+def _settings_of_environment() -> list[str]:
+    text = os.environ.get("HQTRACK_SET", "")
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+        return shlex.split(text)
+    except ValueError as error:
+        raise OptionsError(f"HQTRACK_SET is {text!r}: {error}") from error
+
+
+def _setting(source: str, text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise OptionsError(f"{source} {text}: write it as KEY=VALUE")
+    return key.strip(), _value(value.strip())
+
+
+def _value(text: str) -> object:
+    """A value as JSON or Python writes it (null and None, true and True), else the text itself."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text

@@ -14,7 +14,8 @@ import time
 
 _HELLO = (
     '@@TRAX:hello "trax.name=HQTrack" "trax.family=" "trax.multiobject=1" "trax.image=path;" '
-    '"trax.region=rectangle;mask;" "trax.description=" "trax.version=4" "trax.channels=color;" \n'
+    '"trax.region=rectangle;mask;polygon;" "trax.description=" "trax.version=4" '
+    '"trax.channels=color;" \n'
 )
 # The toolkit takes any failure in the first 0.1 s of a tracker process for a time-out.
 _FALSE_TIMEOUT_SECONDS = 0.25

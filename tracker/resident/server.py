@@ -30,10 +30,9 @@ _STOP_SECONDS = 10.0
 # After such an error every later call of the process fails as well; running out of memory is none.
 _LOST_DEVICE = "CUDA error"
 
-# Runs one TraX session over (input, output) and returns None after a good end, else the reason;
-# the path is that of the log. It calls the last argument while it waits: a text means that the
-# session shall end.
-SessionRunner = Callable[[TrackerLike, int, int, Path, Callable[[], str | None]], str | None]
+# Runs a session and returns None after a good end, else the reason; the path is that of the log. It
+# calls the last argument while it waits: a text means that the session shall end.
+SessionRunner = Callable[[TrackerLike, Job, Path, Callable[[], str | None]], str | None]
 
 
 class ResidentServer:
@@ -86,13 +85,7 @@ class ResidentServer:
         watch.start()
         reason: str | None = "the session was not run"
         try:
-            reason = self._run_session(
-                tracker,
-                job.input_fd,
-                job.output_fd,
-                self._place.log,
-                lambda: self._shall_end(job),
-            )
+            reason = self._run_session(tracker, job, self._place.log, lambda: self._shall_end(job))
         except Exception:
             logger.exception("session failed")
         finally:
@@ -136,7 +129,7 @@ class ResidentServer:
         """Answer one client; whether its connection is kept."""
         message, fds = wire.receive_with_fds(connection)
         if message.get("op") == "session" and len(fds) == 2:
-            job = Job(connection, *fds)
+            job = Job(connection, *fds, folder=message.get("folder"))
             about = {"pid": os.getpid(), "log": str(self._place.log)}
             if not self._jobs.add(job, about):
                 job.close()

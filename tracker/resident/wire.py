@@ -1,6 +1,7 @@
 """Messages over the Unix socket: one JSON object a line; the first may carry file descriptors.
 
-From a client: {"op": "session"} with descriptors 0 and 1, {"op": "status"}, {"op": "stop"}.
+From a client: {"op": "session"} with descriptors 0 and 1 (TraX over them, or where "folder" names
+one a sequence of the folder protocol), {"op": "status"}, {"op": "stop"}.
 To the client of a session: "accepted" (phase, ahead, pid, log), "ready" (models are loaded),
 "started", then "end" (ok); or "failed" (reason) when loading failed, "lost" (reason) when the
 server gives up in the middle of the session.

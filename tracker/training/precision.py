@@ -16,11 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from tracker.vmos.precision import uses_bfloat16
+
 
 @contextlib.contextmanager
 def mixed_precision(device: torch.device, precision: str) -> Iterator[None]:
-    """Where a training step computes its loss; `precision` is "bfloat16" or "float32"."""
-    if precision == "float32":
+    """Where a training step computes its loss; `precision` as in `tracker.vmos.precision`."""
+    if not uses_bfloat16(precision, device):
         yield
         return
     slow_parts = SlowPartsInFloat32() if device.type == "cpu" else contextlib.nullcontext()

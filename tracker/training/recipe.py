@@ -13,7 +13,7 @@ from tracker.training.clips import ClipConfig
 
 RECIPES = Path(__file__).parent / "recipes"
 ENCODER_STARTS = ("imagenet", "none", "given")
-PRECISIONS = ("bfloat16", "float32")
+PRECISIONS = ("auto", "bfloat16", "float32")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class OptimiserConfig:
 
     `encoder_rate` is the encoder's share of the rate; `clip_norm` bounds the gradient's norm.
     `batch` counts clips of a step, of all processes together. `precision` is that of the matrix
-    products and convolutions: "bfloat16" or "float32"; weights and losses are float32 always.
+    products and convolutions: "bfloat16", "float32", or "auto": bfloat16 where the hardware has
+    units for it. Weights and losses are float32 always.
     """
 
     steps: int = 100_000
@@ -53,7 +54,7 @@ class OptimiserConfig:
     encoder_rate: float = 0.1
     clip_norm: float = 5.0
     ema: float = 0.9999
-    precision: str = "bfloat16"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         _one_of("precision", self.precision, PRECISIONS)

@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tracker.vmos.attention_fused import fused_global, fused_local
+
 SCORES_AT_ONCE = 1 << 24
-"""Most attention scores held at a time by `global_attention` (64 MiB in float32)."""
+"""Most attention scores held at a time by `global_attention_plain` (64 MiB in float32)."""
 
 SCORES_IN_CACHE = 1 << 20
 """The same on a CPU: they stay in its cache between the two products (4 MiB in float32)."""
@@ -23,7 +25,7 @@ QUERIES_AT_LEAST = 128
 """Products of fewer queries than this are slow; more scores are held instead."""
 
 TILE = 8
-"""Side of the query tiles of `local_attention`, in positions."""
+"""Side of the query tiles of `local_attention_plain`, in positions."""
 
 
 def global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -32,6 +34,12 @@ def global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     query [B, N, D], key [B, M, D], value [B, M, V]; returns [B, N, V]. The queries are divided
     by sqrt(D).
     """
+    attend = fused_global(query, key, value) or global_attention_plain
+    return attend(query, key, value)
+
+
+def global_attention_plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`global_attention` by standard operators, on any device, some queries at a time."""
     scaled = query / math.sqrt(query.shape[-1])
     chunk = _queries_at_once(key)
     transposed = key.transpose(1, 2)
@@ -40,7 +48,7 @@ def global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _queries_at_once(key: Tensor) -> int:
-    """How many queries `global_attention` takes at a time."""
+    """How many queries `global_attention_plain` takes at a time."""
     per_query = key.shape[0] * key.shape[1]
     most = max(1, SCORES_AT_ONCE // per_query)
     if key.device.type != "cpu":
@@ -56,6 +64,15 @@ def local_attention(
     query, key [B, H*W, D], value [B, H*W, V], grid (H, W); bias [B, H*W, window * window] is
     added to the scores, row-major over the offsets from the top left. Keys outside the grid get
     no weight. Returns [B, H*W, V]. The queries are divided by sqrt(D).
+    """
+    attend = fused_local(window, query, key, value, bias) or local_attention_plain
+    return attend(query, key, value, bias, grid, window)
+
+
+def local_attention_plain(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, grid: tuple[int, int], window: int
+) -> Tensor:
+    """`local_attention` by standard operators, on any device.
 
     Works on tiles of TILE x TILE queries, each against the (TILE + window - 1) squared keys that
     any of them can see.

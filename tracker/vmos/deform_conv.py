@@ -12,7 +12,6 @@ without ever storing the samples (measured on a CPU: 5 to 8 times as fast as `gr
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import cache
 
@@ -20,14 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tracker.vmos.on_trial import needs_gradient, on_trial
+
 # Zero pixels on each side of the table: a sample outside the input is clamped into them.
 MARGIN = 2
 # Sampling points handled at once without gradients, so that temporaries stay in the cache.
 POINTS_PER_CHUNK = 1 << 16
 # The fused kernel and the plain operators may differ by this much on the trial case.
 TRIAL_TOLERANCE = 1e-3
-
-logger = logging.getLogger(__name__)
 
 
 def deform_conv3(
@@ -68,7 +67,7 @@ def deform_conv3(
     _check_shape("offset", offset, (input.shape[0], out_h, out_w, points * 2))
     _check_shape("mask", mask, (input.shape[0], out_h, out_w, points))
 
-    fused = None if _needs_gradient(input, offset, mask) else fused_kernel(input.device)
+    fused = None if needs_gradient(input, offset, mask) else fused_kernel(input.device)
     operator = fused if fused is not None and input.dtype != torch.float64 else deform_conv3_plain
     return operator(input, offset, mask, kernel, stride, pad, dilation, group, offset_scale)
 
@@ -96,7 +95,7 @@ def deform_conv3_plain(
 
     table = _PixelTable(input, group, kernel**2)
     rows = out_h
-    if input.device.type == "cpu" and not _needs_gradient(input, offset, mask):
+    if input.device.type == "cpu" and not needs_gradient(input, offset, mask):
         rows = max(1, POINTS_PER_CHUNK // max(1, batch * out_w * points))
     parts = []
     for top in range(0, out_h, rows):
@@ -112,22 +111,19 @@ def deform_conv3_plain(
 def fused_kernel(device: torch.device) -> Callable[..., Tensor] | None:
     """The Triton kernel, if it runs on `device` and agrees there with the plain operators.
 
-    Tried once for each device. None on a CPU, without Triton, and where the trial fails: Triton
-    compiles at run time and needs a C compiler.
+    Tried once for each device. None on a CPU, without Triton, and where the trial fails.
     """
     if device.type != "cuda":
         return None
-    try:
+
+    def load() -> Callable[..., Tensor]:
         from tracker.vmos.deform_conv_triton import deform_conv3_fused
 
-        error = _trial_error(deform_conv3_fused, device)
-    except Exception as failure:  # whatever the compiler raises, the plain operators do the work
-        logger.warning("the fused DCNv3 is off on %s, plain PyTorch is used: %s", device, failure)
-        return None
-    if not error < TRIAL_TOLERANCE:
-        logger.warning("the fused DCNv3 is off on %s: it differs by %g", device, error)
-        return None
-    return deform_conv3_fused
+        return deform_conv3_fused
+
+    return on_trial(
+        "DCNv3", device, load, lambda kernel: _trial_error(kernel, device), TRIAL_TOLERANCE
+    )
 
 
 def _trial_error(operator: Callable[..., Tensor], device: torch.device) -> float:
@@ -137,10 +133,6 @@ def _trial_error(operator: Callable[..., Tensor], device: torch.device) -> float
     mask = (50 * ramp[: 9 * 11 * 36]).cos().view(1, 9, 11, 36)
     case = ((60 * ramp[: 9 * 11 * 64]).sin().view(1, 9, 11, 64), offset, mask, 3, 1, 1, 1, 4, 1.0)
     return (operator(*case) - deform_conv3_plain(*case)).abs().max().item()
-
-
-def _needs_gradient(*tensors: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 class _PixelTable:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from tracker.vmos.convolution import conv_relu6
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class EfficientNetLite0(nn.Module):
             self.stages.append(blocks)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        image = F.relu6(self.stem(image), inplace=True)
+        image = conv_relu6(self.stem, image)
         outputs = []
         for number, stage in enumerate(self.stages):
             image = stage(image)
@@ -74,6 +75,6 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == stage.channels
 
     def forward(self, image: Tensor) -> Tensor:
-        wide = image if self.expand is None else F.relu6(self.expand(image), inplace=True)
-        out = self.project(F.relu6(self.depthwise(wide), inplace=True))
+        wide = image if self.expand is None else conv_relu6(self.expand, image)
+        out = self.project(conv_relu6(self.depthwise, wide))
         return image + out if self.residual else out

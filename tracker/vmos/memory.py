@@ -7,9 +7,11 @@ others; the short-term memory is the frame a few steps back.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +26,15 @@ class LayerMemory:
 
     A value holds the visual and the identity value, one behind the other, so that attention takes
     it as it lies. `grid` is (height, width) when the positions are those of one frame, row by row;
-    None for several frames side by side.
+    None for several frames side by side. `identity` [B, M, C] is the identity branch that the
+    frame was seen with (None in the first layer): with it the frame can be remembered with other
+    identities.
     """
 
     key: Tensor
     value: Tensor
     grid: Grid | None = None
+    identity: Tensor | None = None
 
     def resized(self, grid: Grid) -> LayerMemory:
         """The same frame on another grid (bilinear), for a video whose frame size changes."""
@@ -57,30 +62,41 @@ def side_by_side(frames: Sequence[FrameMemory]) -> FrameMemory:
 
 
 class LongTermMemory:
-    """Keeps every reference frame, and the newest `capacity - 1` of the frames offered in between.
+    """Keeps every reference frame, and `capacity - 1` of the frames offered in between.
 
     A frame is taken when at least `interval` frames have passed since the last one taken. With
     one reference frame it never holds more than `capacity` frames. References are the frames in
-    which objects were given: at most one per object of a group.
+    which objects were given: at most one per object of a group. What makes room, and what becomes
+    of frames in which an object is absent: see `tracker.config.MemoryConfig`.
     """
 
-    def __init__(self, capacity: int, interval: int) -> None:
-        self._newest: deque[tuple[int, FrameMemory]] = deque(maxlen=capacity - 1)
+    def __init__(
+        self, capacity: int, interval: int, eviction: str = "age", incomplete: str = "take"
+    ) -> None:
+        self._between: list[tuple[int, FrameMemory]] = []
         self._references: list[tuple[int, FrameMemory]] = []
+        self._room = capacity - 1
         self._interval = interval
+        self._oldest_goes = eviction == "age"
+        self._patience = interval if incomplete == "skip" else 0
         self._last = 0
         self._bank: FrameMemory | None = None
 
     @property
     def frames(self) -> tuple[int, ...]:
         """Numbers of the frames held: the newest first, then the references, newest first."""
-        return tuple(number for number, _ in self._entries())
+        return tuple(number for number, _ in self.entries)
+
+    @property
+    def entries(self) -> list[tuple[int, FrameMemory]]:
+        """The frames held with their numbers, in the order of `frames`."""
+        return [*reversed(self._between), *reversed(self._references)]
 
     @property
     def bank(self) -> FrameMemory:
         """All frames side by side, in the order of `frames`."""
         if self._bank is None:
-            self._bank = side_by_side([memory for _, memory in self._entries()])
+            self._bank = side_by_side([memory for _, memory in self.entries])
         return self._bank
 
     def add_reference(self, number: int, memory: FrameMemory) -> None:
@@ -88,18 +104,62 @@ class LongTermMemory:
         self._references.append((number, memory))
         self._taken(number)
 
-    def offer(self, number: int, memory: FrameMemory) -> None:
-        """Take this frame if it is due; the oldest that is no reference makes room."""
-        if number - self._last >= self._interval:
-            self._newest.append((number, memory))
+    def offer(self, number: int, memory: FrameMemory, complete: bool = True) -> None:
+        """Take this frame if it is due; `complete`: no object is absent in it."""
+        due = self._interval + (0 if complete else self._patience)
+        if self._room and number - self._last >= due:
+            if len(self._between) == self._room:
+                del self._between[self._least_needed(memory)]
+            self._between.append((number, memory))
             self._taken(number)
+
+    def _least_needed(self, coming: FrameMemory) -> int:
+        """Which of the frames in between makes room for the one that is coming."""
+        if self._oldest_goes:
+            return 0
+        frames = [*(memory for _, memory in self._between), coming]
+        alike = [likeness(*pair) for pair in itertools.pairwise(frames)]
+        return alike.index(max(alike))
+
+    def forget_references(self, needed: set[int]) -> None:
+        """Keep only the reference frames with these numbers."""
+        self._references = [(n, memory) for n, memory in self._references if n in needed]
+        self._bank = None
+
+    def replace(self, memories: Mapping[int, FrameMemory]) -> None:
+        """Exchange what is held of frames, by their numbers."""
+        self._references = [(n, memories[n]) for n, _ in self._references]
+        self._between = [(n, memories[n]) for n, _ in self._between]
+        self._bank = None
+
+    def numbers(self) -> dict[str, list[int] | int]:
+        """Which frames are held as what, the oldest first: what `restore` needs beside them."""
+        return {
+            "between": [number for number, _ in self._between],
+            "references": [number for number, _ in self._references],
+            "last": self._last,
+        }
+
+    def restore(self, memories: Mapping[int, FrameMemory], numbers: Mapping[str, Any]) -> None:
+        """Hold what another memory of the same settings held."""
+        self._between = [(n, memories[n]) for n in numbers["between"]]
+        self._references = [(n, memories[n]) for n in numbers["references"]]
+        self._last, self._bank = numbers["last"], None
 
     def _taken(self, number: int) -> None:
         self._last = number
         self._bank = None
 
-    def _entries(self) -> list[tuple[int, FrameMemory]]:
-        return [*reversed(self._newest), *reversed(self._references)]
+
+def likeness(one: FrameMemory, other: FrameMemory) -> float:
+    """Mean cosine between the coarsest keys at the same places, -1 to 1.
+
+    Frames of different sizes count as unlike (-1).
+    """
+    a, b = one[0].key, other[0].key
+    if a.shape != b.shape:
+        return -1.0
+    return float(F.cosine_similarity(a.float(), b.float(), dim=-1).mean())
 
 
 class ShortTermMemory:
@@ -113,6 +173,16 @@ class ShortTermMemory:
         """Number of the frame in use."""
         return self._recent[0][0]
 
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Numbers of the frames held, the oldest first."""
+        return tuple(number for number, _ in self._recent)
+
+    @property
+    def entries(self) -> list[tuple[int, FrameMemory]]:
+        """The frames held with their numbers, the oldest first."""
+        return list(self._recent)
+
     def at(self, grids: Sequence[Grid]) -> FrameMemory:
         """The frame in use, each layer on its grid."""
         return tuple(m.resized(g) for m, g in zip(self._recent[0][1], grids, strict=True))
@@ -125,6 +195,10 @@ class ShortTermMemory:
     def push(self, number: int, memory: FrameMemory) -> None:
         """Add the newest frame; the oldest beyond `lag` is forgotten."""
         self._recent.append((number, memory))
+
+    def replace(self, memories: Mapping[int, FrameMemory]) -> None:
+        """Exchange what is held of frames, by their numbers."""
+        self._recent = deque([(n, memories[n]) for n, _ in self._recent], self._recent.maxlen)
 
 
 def _resize(tokens: Tensor, grid: Grid, target: Grid) -> Tensor:

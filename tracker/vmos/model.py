@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tracker.config import VmosConfig
 from tracker.vmos.efficientnet import EfficientNetLite0
 from tracker.vmos.internimage import InternImage
-from tracker.vmos.memory import FrameMemory, LayerMemory
+from tracker.vmos.memory import FrameMemory, Grid, LayerMemory
 from tracker.vmos.propagation import ConvGroupNorm, Propagated, Propagation, Trace, to_tokens
 
 ENCODERS = {"internimage-t": InternImage, "efficientnet-lite0": EfficientNetLite0}
@@ -72,15 +72,27 @@ class VmosModel(nn.Module):
         no share anywhere. The shares have the size of the image that was encoded. With readout,
         the last layer's embedding has the shares of every patch behind it, [B, N, C + 1 + objects].
         """
+        return self._embed(shares, [(image.shape[2], image.shape[3]) for image in features.maps])
+
+    def relabel(self, memory: FrameMemory, shares: Tensor) -> FrameMemory:
+        """The memory of the same frame with other identity shares [B, 1 + n, H, W]."""
+        layers = iter(memory)
+        grids = [
+            [next(layers).grid for _ in range(scale.layers)][-1] if scale.layers else None
+            for scale in self.config.scales
+        ]
+        return self.propagation.relabel(memory, self._embed(shares, grids))
+
+    def _embed(self, shares: Tensor, grids: Sequence[Grid | None]) -> tuple[Tensor, ...]:
+        """`embed_identity`, given the grid of every scale that has layers."""
         embeddings: list[Tensor] = []
         banks = iter(self.identity_embeddings)
-        for scale, image in zip(self.config.scales, features.maps, strict=True):
+        for scale, grid in zip(self.config.scales, grids, strict=True):
             if scale.layers:
-                embedding = next(banks)(shares, (image.shape[2], image.shape[3]))
-                embeddings.extend([embedding] * scale.layers)
-                grid = (image.shape[2], image.shape[3])
+                embeddings.extend([next(banks)(shares, grid)] * scale.layers)
+                finest = grid
         if self.readout is not None:
-            patches = self.readout.patches(shares, grid)
+            patches = self.readout.patches(shares, finest)
             unused = self.config.objects_per_group + 1 - shares.shape[1]
             embeddings[-1] = torch.cat([embeddings[-1], F.pad(patches, (0, unused))], dim=-1)
         return tuple(embeddings)

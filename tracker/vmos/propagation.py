@@ -182,7 +182,12 @@ class PropagationLayer(nn.Module):
         identity_value = F.silu(self.identity_value(embedding))
         shares = F.pad(shares, (0, -self.readout % VALUE_ALIGNMENT)).to(identity_value.dtype)
         value = torch.cat([trace.value, identity_value, shares], dim=-1)
-        return LayerMemory(trace.key, value, trace.grid)
+        return LayerMemory(trace.key, value, trace.grid, trace.identity)
+
+    def relabel(self, memory: LayerMemory, embedding: Tensor) -> LayerMemory:
+        """The memory of one frame with another identity embedding [B, N, C + readout]."""
+        visual = memory.value[..., : self.visual_gate.out_features]
+        return self.remember(Trace(memory.key, visual, memory.identity, memory.grid), embedding)
 
 
 class ScaleFusion(nn.Module):
@@ -273,6 +278,11 @@ class Propagation(nn.Module):
         """The frame's memory from its traces and one identity embedding [B, N, C] per layer."""
         together = zip(self.layers, traces, embeddings, strict=True)
         return tuple(layer.remember(trace, embedding) for layer, trace, embedding in together)
+
+    def relabel(self, memory: FrameMemory, embeddings: Sequence[Tensor]) -> FrameMemory:
+        """The memory of the same frame with other identity embeddings, one per layer."""
+        together = zip(self.layers, memory, embeddings, strict=True)
+        return tuple(layer.relabel(of_layer, embedding) for layer, of_layer, embedding in together)
 
 
 class ConvGroupNorm(nn.Module):

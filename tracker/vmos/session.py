@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tracker.config import MemoryConfig, TrackerConfig
+from tracker.config import TrackerConfig
+from tracker.device import upload
 from tracker.labels import label_dtype
 from tracker.preprocess import labels_to_model, to_model_input
-from tracker.vmos.memory import LongTermMemory, ShortTermMemory
+from tracker.vmos.decision import decide, nearest, renumbered
+from tracker.vmos.groups import ObjectGroup
+from tracker.vmos.memory import FrameMemory
 from tracker.vmos.model import ImageFeatures, VmosModel
 from tracker.vmos.precision import uses_bfloat16
 from tracker.vmos.propagation import Trace
+from tracker.vmos.state import pack_groups, unpack_groups
 
 PROBABILITY_FLOOR = 1e-5
 """Merged probabilities of several groups are kept this far from 0 and 1 (public code)."""
@@ -46,12 +51,15 @@ class EncodedFrame:
 class Prediction:
     """A segmented frame that is not yet remembered: per group, logits and traces.
 
-    Logits are [1, 1 + objects, H/4, W/4], background first.
+    Logits are [1, 1 + n, H/4, W/4], background first, then the n objects of the group that are
+    tracked; `objects` are their labels, group after group, `count` is how many were ever given.
     """
 
     frame: EncodedFrame
     group_logits: tuple[Tensor, ...]
     traces: tuple[tuple[Trace, ...], ...]
+    objects: tuple[int, ...]
+    count: int
 
     @property
     def logits(self) -> Tensor:
@@ -60,38 +68,15 @@ class Prediction:
 
     def decide(self) -> VmosFrame:
         """The label with the largest logit at every pixel of the frame."""
+        dtype = label_dtype(self.count)
+        if not self.objects:
+            return VmosFrame(np.zeros(self.frame.size, dtype), np.zeros(self.count, np.float32))
         enlarged = [
             F.interpolate(logits, self.frame.size, mode="bilinear", align_corners=True)
             for logits in self.group_logits
         ]
-        logits = merge_groups(enlarged)[0]
-        best, labels = logits.max(dim=0)
-        probability = torch.exp(best - torch.logsumexp(logits, dim=0))
-        areas = torch.bincount(labels.flatten(), minlength=len(logits))
-        sums = torch.bincount(labels.flatten(), probability.flatten(), minlength=len(logits))
-        confidence = (sums / areas.clamp(min=1))[1:]
-        dtype = label_dtype(len(logits) - 1)
-        return VmosFrame(
-            labels.cpu().numpy().astype(dtype), confidence.cpu().numpy().astype(np.float32)
-        )
-
-
-class ObjectGroup:
-    """Up to ten objects that are propagated together, with their memories.
-
-    `objects` are labels of the video; inside the group they are numbered 1, 2, ... in this order.
-    """
-
-    def __init__(self, memory: MemoryConfig) -> None:
-        self.objects: list[int] = []
-        self.long_term = LongTermMemory(memory.capacity, memory.interval)
-        self.short_term = ShortTermMemory(memory.short_term_lag)
-
-    def shares(self, labels: Tensor) -> Tensor:
-        """Label map [H, W] -> one-hot [1, 1 + objects, H, W]; other groups are background."""
-        own = torch.tensor(self.objects, device=labels.device)
-        one_hot = (labels[None] == own[:, None, None]).to(torch.float32)
-        return torch.cat([1 - one_hot.sum(dim=0, keepdim=True), one_hot])[None]
+        labels, confidence = decide(merge_groups(enlarged)[0])
+        return VmosFrame(*renumbered(labels, confidence, self.objects, self.count))
 
 
 class VmosSession:
@@ -109,11 +94,17 @@ class VmosSession:
         self._bfloat16 = uses_bfloat16(config.compute.precision, self._device)
         self._groups: list[ObjectGroup] = []
         self._number = 0
+        self._count = 0
 
     @property
     def count(self) -> int:
-        """How many objects have been given."""
-        return sum(len(group.objects) for group in self._groups)
+        """How many objects have been given, those that were removed included."""
+        return self._count
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Labels of the objects that are tracked: given and not removed."""
+        return tuple(label for group in self._groups for label in group.live)
 
     @property
     def memory_frames(self) -> tuple[tuple[int, ...], int]:
@@ -124,7 +115,7 @@ class VmosSession:
     @torch.inference_mode()
     def start(self, image: np.ndarray, labels: np.ndarray, count: int) -> VmosFrame:
         """Begin a video: its first frame, and its objects as label map [H, W] with ids 1..count."""
-        self._groups, self._number = [], 0
+        self._groups, self._number, self._count = [], 0, 0
         self._introduce(self._encode(image), labels, count)
         return VmosFrame(labels, _given(labels, count))
 
@@ -156,6 +147,28 @@ class VmosSession:
         return VmosFrame(merged, np.concatenate([confidence, given[old:]]).astype(np.float32))
 
     @torch.inference_mode()
+    def remove(self, objects: Sequence[int]) -> None:
+        """Stop tracking these objects; their labels are not given again, the others keep theirs.
+
+        What is remembered of them becomes background, so that their pixels are free at once.
+        """
+        self._groups = [group for group in self._groups if set(group.live) - set(objects)]
+        for group in self._groups:
+            if own := [label for label in group.live if label in objects]:
+                group.remove(own, self._relabelled)
+
+    def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that changes from frame to frame: named tensors, and a record for JSON."""
+        tensors, groups = pack_groups(self._groups)
+        return tensors, {"number": self._number, "count": self._count, "groups": groups}
+
+    def restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Go on where the session of the same model and settings was that this was packed from."""
+        placed = {name: tensor.to(self._device) for name, tensor in tensors.items()}
+        self._groups = unpack_groups(placed, record["groups"], self._config.memory)
+        self._number, self._count = record["number"], record["count"]
+
+    @torch.inference_mode()
     def predict(self, image: np.ndarray) -> Prediction:
         """Segment the next frame without remembering it: `remember` must follow."""
         self._number += 1
@@ -168,9 +181,10 @@ class VmosSession:
                     frame.features, group.long_term.bank, group.short_term.at(grids)
                 )
                 decoded = self._model.decode(propagated)
-            logits.append(decoded[:, : len(group.objects) + 1].float())
+            own = decoded[:, group.channels]
+            logits.append(own.float().contiguous(memory_format=torch.contiguous_format))
             traces.append(propagated.traces)
-        return Prediction(frame, tuple(logits), tuple(traces))
+        return Prediction(frame, tuple(logits), tuple(traces), self.objects, self.count)
 
     @torch.inference_mode()
     def remember(self, prediction: Prediction, labels: np.ndarray) -> None:
@@ -181,12 +195,13 @@ class VmosSession:
         """`remember`, for the first `groups` groups."""
         model_labels = self._model_labels(labels, prediction.frame.input_size)
         for group, traces in zip(self._groups[:groups], prediction.traces[:groups], strict=True):
-            shares = group.shares(model_labels)
+            places = group.places_of(model_labels)
+            shares = group.shares(places)
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, prediction.frame.features)
                 memory = self._model.remember(traces, embeddings)
-            group.short_term.push(self._number, memory)
-            group.long_term.offer(self._number, memory)
+            complete = bool(shares[0, group.channels[1:]].any(dim=(1, 2)).all())
+            group.remember(self._number, places, memory, complete)
 
     def _introduce(self, frame: EncodedFrame, labels: np.ndarray, total: int) -> None:
         """Give out identities to the objects beyond `count`; this frame is their reference."""
@@ -196,22 +211,28 @@ class VmosSession:
             if not self._groups or len(self._groups[-1].objects) == per_group:
                 self._groups.append(ObjectGroup(self._config.memory))
             self._groups[-1].objects.append(label)
+        self._count = total
         model_labels = torch.from_numpy(labels_to_model(labels, frame.input_size).astype(np.int32))
         model_labels = model_labels.to(self._device)
         for group in self._groups[full:]:
-            shares = group.shares(model_labels)
+            places = group.places_of(model_labels)
+            shares = group.shares(places)
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, frame.features)
                 memory = self._model.introduce(frame.features, embeddings)
-            group.short_term.restart(self._number, memory)
-            group.long_term.add_reference(self._number, memory)
+            group.introduce(self._number, places, memory)
 
     def _full_groups(self) -> int:
         """How many groups, the first ones, take no more objects."""
-        return self.count // self._config.vmos.objects_per_group
+        per_group = self._config.vmos.objects_per_group
+        return sum(len(group.objects) == per_group for group in self._groups)
+
+    def _relabelled(self, shares: Tensor, memory: FrameMemory) -> FrameMemory:
+        with self._arithmetic():
+            return self._model.relabel(memory, shares)
 
     def _encode(self, image: np.ndarray) -> EncodedFrame:
-        model_input = to_model_input(image, self._config.frame).to(self._device)
+        model_input = upload(to_model_input(image, self._config.frame), self._device)
         with self._arithmetic():
             features = self._model.encode_image(model_input)
         height, width = model_input.shape[2:]
@@ -221,8 +242,7 @@ class VmosSession:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
-        tensor = torch.from_numpy(labels.astype(np.int32)).to(self._device)
-        return F.interpolate(tensor[None, None].float(), size, mode="nearest")[0, 0].int()
+        return torch.from_numpy(nearest(labels, size).astype(np.int32)).to(self._device)
 
     def _grids(self, features: ImageFeatures) -> list[tuple[int, int]]:
         return [

@@ -13,10 +13,11 @@ import numpy as np
 
 from tracker.vot.dataset import groundtruth_files
 from tracker.vot.errors import VotError
+from tracker.vot.expected import TrajectoryFile
 from tracker.vot.regions import MaskRegion, Region, Special, parse_region
 from tracker.vot.results import Problem
 from tracker.vot.trajectory import read_trajectory
-from tracker.vot.workspace import TrajectoryFile, Workspace
+from tracker.vot.workspace import Workspace
 
 FRAMES = 5
 """Frames after the initialisation that are looked at."""
@@ -29,10 +30,17 @@ SAME = 0.5
 
 
 def check_beginnings(workspace: Workspace, tracker: str) -> list[Problem]:
-    """Inverted and exchanged masks, over all sequences; trajectories must be readable."""
+    """Inverted and exchanged masks, over all sequences; trajectories must be readable.
+
+    Runs over part of a sequence (from an anchor, or backwards) are passed over.
+    """
+    whole = {info.folder: info for info in workspace.dataset()}
     groups: dict[tuple[str, str, int, str], list[TrajectoryFile]] = defaultdict(list)
     for file in workspace.expected(tracker):
         start = file.sequence.starts[file.object_id]
+        info = whole[file.sequence.folder]
+        if (file.sequence.length, start) != (info.length, info.starts[file.object_id]):
+            continue
         repetition = file.stem.name.rpartition("_")[2]
         groups[file.experiment, file.sequence.name, start, repetition].append(file)
     return [problem for files in groups.values() for problem in _check_together(files)]

@@ -118,6 +118,24 @@ def first_known(lines: Sequence[str]) -> int:
     return next((i for i, line in enumerate(lines) if line.strip() != UNKNOWN_LINE), len(lines))
 
 
+def anchors(info: SequenceInfo, name: str = "anchor") -> list[tuple[int, bool]]:
+    """The frames (from 0) in which a multi-start experiment starts, each with whether it runs
+    forward: all forward ones, then the backward ones. VotError when the sequence has none.
+    """
+    path = info.folder / f"{name}.value"
+    try:
+        values = [float(line or 0) for line in path.read_text().split("\n")][: info.length]
+    except (OSError, ValueError) as error:
+        raise VotError(
+            f"{info.folder.name} has no {path.name} with one number a frame: a multi-start "
+            "experiment starts at 1 (forward) and -1 (backward)"
+        ) from error
+    found = [(frame, value > 0) for frame, value in enumerate(values) if value]
+    if not found:
+        raise VotError(f"{path} marks no frame with 1 (forward) or -1 (backward)")
+    return sorted(found, key=lambda anchor: not anchor[1])
+
+
 def read_dataset(folder: Path) -> list[SequenceInfo]:
     """All sequences of list.txt, in its order."""
     return [read_sequence(folder / name) for name in read_names(folder)]

@@ -23,7 +23,9 @@ _UNRELATED = {"vot", "training", "bench", "cli"}
 
 
 def fingerprint(root: Path = ROOT) -> dict[str, str]:
-    """Digests of what decides the tracker's answers: its sources, trackers.ini, and weights.
+    """What decides the tracker's answers: digests of its sources, trackers.ini and weights.
+
+    And the settings of $HQTRACK_SET, as they are written.
 
     The weights are those of $HQTRACK_WEIGHTS (a relative path begins at `root`, as for the server)
     and of `weights/`, which fills up what is not there. A file above 64 MiB counts by size and
@@ -46,6 +48,7 @@ def fingerprint(root: Path = ROOT) -> dict[str, str]:
     return {
         "code": _digest({path.relative_to(root).as_posix(): path for path in sources}),
         "weights": _digest(weights),
+        "settings": os.environ.get("HQTRACK_SET", ""),
     }
 
 
@@ -78,7 +81,7 @@ def add_record(workspace: Workspace, tracker: str) -> None:
         return
     records = read_records(workspace, tracker)
     mark = fingerprint()
-    if records and all(records[-1].get(key) == value for key, value in mark.items()):
+    if records and all(records[-1].get(key, "") == value for key, value in mark.items()):
         return
     now = datetime.datetime.now().isoformat(timespec="seconds")
     records.append(mark | {"commit": commit(), "time": now})
@@ -91,7 +94,7 @@ def stale(workspace: Workspace, tracker: str) -> str | None:
     if not records:
         return None
     mark = fingerprint()
-    changed = [key for key in mark if any(record.get(key) != mark[key] for record in records)]
+    changed = [key for key in mark if any(record.get(key, "") != mark[key] for record in records)]
     if not changed:
         return None
     return f"results (some or all) were made with other {' and '.join(changed)} than the present"

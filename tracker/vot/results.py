@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.vot.errors import VotError
-from tracker.vot.regions import INITIALIZATION, MaskRegion, Region, Special
+from tracker.vot.expected import TrajectoryFile
+from tracker.vot.regions import INITIALIZATION, MaskRegion, Region, Shape, Special
 from tracker.vot.trajectory import read_trajectory, read_values
-from tracker.vot.workspace import TrajectoryFile, Workspace
+from tracker.vot.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def _check_regions(file: TrajectoryFile, regions: list[Region]) -> list[Problem]
         problems.append(Problem(file, "the first frame is not marked as the initialisation"))
     first = file.sequence.starts[file.object_id] + 1
     special = [i for i in range(first, len(regions)) if isinstance(regions[i], Special)]
-    if special:
+    points = any(isinstance(region, Shape) and region.kind == "point" for region in regions)
+    if special and not file.may_fail and not points:
         text = f"no region in frame {special[0] + 1} ({len(special)} such frames)"
         problems.append(Problem(file, text))
     masks = [region for region in regions if isinstance(region, MaskRegion)]
@@ -122,19 +124,20 @@ def remove_damaged(workspace: Workspace, tracker: str) -> list[str]:
     return removed
 
 
-def frame_rates(workspace: Workspace, tracker: str) -> dict[str, tuple[int, float]]:
-    """Sequence -> (frames, seconds) as the toolkit measured them, without the first frame.
+def frame_rates(workspace: Workspace, tracker: str) -> dict[tuple[str, str], tuple[int, float]]:
+    """(Experiment, sequence) -> (frames, seconds) as the toolkit measured them, without the first.
 
     The first frame's time holds the initialisation. The times of a sequence are the same for all
-    its objects: they are tracked together.
+    its objects: they are tracked together. Of several runs over a sequence the first counts.
     """
     rates = {}
     for file in workspace.expected(tracker):
         path = file.values("time")
-        if file.sequence.name in rates or not path.is_file():
+        place = (file.experiment, file.sequence.name)
+        if place in rates or not path.is_file():
             continue
         times = [float(value) for value in read_values(path)[1:] if value]
-        rates[file.sequence.name] = (len(times), sum(times))
+        rates[place] = (len(times), sum(times))
     return rates
 
 

@@ -8,6 +8,9 @@
     ADQ  share of frames without the object in which it is reported absent; n/a where no object
          is known to be absent for more than ten frames
 
+and where the stack has them: EAO (expected average overlap), failures (of supervised runs), Pr, Re
+and F (long-term precision, recall, F-score), JF (the toolkit's J&F), d_avg (share of points near).
+
 All are the toolkit's own figures. It counts an object's first frame as a miss if that is the first
 of the sequence, so a perfect tracker gets (N - 1) / N, not 1.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +33,18 @@ from tracker.vot.errors import VotError
 from tracker.vot.workspace import Workspace, add_arguments, workspace_of
 
 OVERALL = "all"
-# class of an analysis in the toolkit -> the measures it gives, in its order
+# analysis of the toolkit (in vot.analysis) -> the measures it gives, in its order
 MEASURES = {
-    "AverageAccuracy": ("Q",),
-    "AccuracyRobustness": ("A", "R"),
-    "AverageQualityAuxiliary": ("NRE", "DRE", "ADQ"),
+    "accuracy.AverageAccuracy": ("Q",),
+    "longterm.AccuracyRobustness": ("A", "R"),
+    "longterm.AverageQualityAuxiliary": ("NRE", "DRE", "ADQ"),
+    "longterm.PrecisionRecall": ("Pr", "Re", "F"),
+    "multistart.EAOScore": ("EAO",),
+    "multistart.AverageAccuracyRobustness": ("A", "R"),
+    "supervised.EAOScore": ("EAO",),
+    "supervised.AverageAccuracyRobustness": ("A", "failures"),
+    "vos.MeanJF": ("JF",),
+    "point.AveragePointAccuracy": ("d_avg",),
 }
 
 
@@ -50,6 +61,13 @@ class Row:
     NRE: float | None = None
     DRE: float | None = None
     ADQ: float | None = None
+    EAO: float | None = None
+    failures: float | None = None
+    Pr: float | None = None
+    Re: float | None = None
+    F: float | None = None
+    JF: float | None = None
+    d_avg: float | None = None
     fps: float | None = None
 
 
@@ -68,11 +86,16 @@ def read_analysis(path: Path, tracker: str) -> dict[str, dict[str, float | None]
 
 
 def _named(kind: str, answer: Any) -> dict[str, float | None]:
-    names = MEASURES.get(kind.rsplit(".", 1)[-1], ())
+    names = MEASURES.get(kind.removeprefix("vot.analysis."), ())
     if not names or answer is None:
         return {}
     pairs = zip(names, answer, strict=False)
-    return {name: None if value is None else float(value) for name, value in pairs}
+    return {name: _number(value) for name, value in pairs}
+
+
+def _number(value: Any) -> float | None:
+    """A figure; None where the toolkit has none or could not compute one (not a number)."""
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def run_analysis(workspace: Workspace, tracker: str) -> Path:
@@ -121,16 +144,25 @@ def collect(workspace: Workspace, tracker: str) -> list[Row]:
     overall = read_analysis(run_analysis(workspace, tracker), tracker)
     single = sequence_scores(workspace, tracker)
     rates = results.frame_rates(workspace, tracker)
-    lengths = {info.name: info.length for info in workspace.dataset()}
+    lengths = _lengths(workspace)
     rows = [
-        Row(experiment, name, lengths.get(name, 0), **values, fps=_rate([rates.get(name)]))
-        for (experiment, name), values in single.items()
+        Row(place[0], place[1], lengths.get(place[1], 0), **values, fps=_rate([rates.get(place)]))
+        for place, values in single.items()
     ]
-    rows += [
-        Row(experiment, OVERALL, sum(lengths.values()), **values, fps=_rate(rates.values()))
-        for experiment, values in overall.items()
-    ]
+    for experiment, values in overall.items():
+        own = {place[1]: rate for place, rate in rates.items() if place[0] == experiment}
+        total = sum(lengths.get(name, 0) for name in own)
+        rows.append(Row(experiment, OVERALL, total, **values, fps=_rate(own.values())))
     return rows
+
+
+def _lengths(workspace: Workspace) -> dict[str, int]:
+    """Frames of every sequence, and of what single-object experiments call its objects."""
+    lengths = {}
+    for info in workspace.dataset():
+        names = (info.name, *(f"{info.name}_{object_id}" for object_id in info.objects))
+        lengths.update(dict.fromkeys(names, info.length))
+    return lengths
 
 
 def _rate(measured: Iterable[tuple[int, float] | None]) -> float | None:
@@ -152,6 +184,10 @@ def format_table(rows: Sequence[Row]) -> str:
         cells = [_cell(name, getattr(row, name)) for name in used]
         lines.append(f"{title:<{width}}  {row.frames:>6}" + "".join(f"  {c:>6}" for c in cells))
     return "\n".join(lines)
+
+
+def _measures() -> list[str]:
+    return [name for names in MEASURES.values() for name in names]
 
 
 def _cell(name: str, value: float | None) -> str:
@@ -195,7 +231,7 @@ def show(workspace: Workspace, tracker: str) -> list[Row]:
     print(f"\n{tracker} in {workspace.folder}")
     print(f"weights: {'; '.join(weights) or 'not stated by the tracker'}\n")
     print(format_table(rows))
-    if all(row.Q is None for row in rows):
+    if all(getattr(row, name) is None for row in rows for name in _measures()):
         print("The stack has no analyses: its scores come from the evaluation server.")
     for problem in problems:
         print(f"note: {problem}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from tracker.vot import beginnings, record, registry, results, toolkit
+from tracker.vot import beginnings, entry, record, registry, results, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import LOCAL_STACK, Workspace, add_arguments, workspace_of
 
@@ -65,7 +65,7 @@ def _refuse(problems: list[results.Problem], what: str, remedy: str) -> None:
 def pack(workspace: Workspace, tracker: str) -> Path:
     """Run `vot pack`; returns the new zip. VotError when it made none."""
     started = time.time() - 1
-    run = toolkit.run_toolkit(workspace, "pack", tracker)
+    run = entry.pack(workspace, tracker)
     found = [
         path
         for path in workspace.folder.glob(f"{tracker.partition('@')[0]}*.zip")

@@ -7,6 +7,7 @@ workspaces of their own in `runs/`, so that results never mix.
 from __future__ import annotations
 
 import argparse
+import configparser
 import importlib.util
 import os
 import re
@@ -18,43 +19,32 @@ import yaml
 
 from tracker.vot.dataset import SequenceInfo, is_dataset, read_dataset
 from tracker.vot.errors import VotError
+from tracker.vot.expected import TrajectoryFile, expected_files
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_WORKSPACE = ROOT / "vot_workspace"
 RUNS = ROOT / "runs"
-LOCAL_STACK = DEFAULT_WORKSPACE / "stacks" / "vots-local.yaml"
+STACKS = DEFAULT_WORKSPACE / "stacks"
+LOCAL_STACK = STACKS / "vots-local.yaml"
 REGISTRY = ROOT / "trackers.ini"
 
 _REFERENCE = re.compile("[A-Za-z0-9_-]+(@[A-Za-z0-9_-]*)?")
 
-# Stacks that vot-toolkit 0.9.0 cannot run with a TraX tracker, and why.
-BROKEN_STACKS = {
-    "vots2025/realtime": "its real-time run ends with 'TrackerRuntime.run() is not implemented'",
-    "vots2026/point": "points cannot be sent over TraX",
-    "vots2026/referral": "texts cannot be sent over TraX",
-    "vot2022/shortterm": "its multi-start run ends with 'ObjectQuery.state must be a Region'",
-    "vot2022/shorttermbox": "its multi-start run ends with 'ObjectQuery.state must be a Region'",
+# Stacks that no tracker of this kind can run, and why.
+REFUSED_STACKS = {
+    "vots2026/referral": "vot-toolkit 0.9.0 cannot run it with any tracker: TraX carries no texts, "
+    "and ReferralExperiment.execute calls runtime.results(), which no runtime has",
+    **dict.fromkeys(
+        ("vot2015/tir", "vot2016/tir", "vot2019/rgbtir", "vot2020/rgbtir"),
+        "its frames are thermal, or colour with thermal; HQTrack is trained on colour",
+    ),
+    **dict.fromkeys(
+        ("vot2019/rgbd", "vot2020/rgbd", "vot2021/rgbd", "vot2022/rgbd", "vot2022/depth"),
+        "its frames have depth; HQTrack is trained on colour",
+    ),
 }
 
-
-@dataclass(frozen=True)
-class TrajectoryFile:
-    """Where one trajectory should be: `stem` lacks the suffix (.bin or .txt)."""
-
-    stem: Path
-    experiment: str
-    sequence: SequenceInfo
-    object_id: str
-
-    @property
-    def files(self) -> list[Path]:
-        """The files that exist; more than one is an error of its own."""
-        names = [self.stem.with_name(self.stem.name + suffix) for suffix in (".bin", ".txt")]
-        return [path for path in names if path.is_file()]
-
-    def values(self, name: str) -> Path:
-        """The file of a property, for instance `time`."""
-        return self.stem.with_name(f"{self.stem.name}_{name}.value")
+POINT_STACKS = ("vots2026/point",)
 
 
 @dataclass(frozen=True)
@@ -81,9 +71,20 @@ class Workspace:
 
     @property
     def stack_name(self) -> str:
-        """The stack as config.yaml names it, "inline" when it is written there."""
+        """The stack as config.yaml names it, "inline" when it is written there.
+
+        A repaired copy of a stack of the toolkit has that stack's name.
+        """
         stack = self.config().get("stack", "")
-        return stack if isinstance(stack, str) else "inline"
+        if not isinstance(stack, str):
+            return "inline"
+        return stack.removesuffix(".yaml") if self.is_repaired else stack
+
+    @property
+    def is_repaired(self) -> bool:
+        """Whether the stack is the repaired copy of one that comes with the toolkit."""
+        stack = self.config().get("stack", "")
+        return isinstance(stack, str) and stack in repaired_stacks()
 
     def stack(self) -> dict[str, Any]:
         """The stack's text as a mapping; VotError when it does not exist."""
@@ -107,20 +108,7 @@ class Workspace:
 
     def expected(self, tracker: str) -> list[TrajectoryFile]:
         """All trajectories that a complete evaluation leaves."""
-        found = []
-        experiments = self.stack().get("experiments")
-        if not isinstance(experiments, dict) or not experiments:
-            raise VotError(f"the stack of {self.folder} names no experiments")
-        dataset = self.dataset()
-        for experiment, settings in experiments.items():
-            for info in dataset:
-                folder = self.results(tracker) / experiment / info.name
-                for object_id in info.objects:
-                    middle = f"_{object_id}" if len(info.objects) > 1 else ""
-                    for number in range(1, int(settings.get("repetitions", 1)) + 1):
-                        stem = folder / f"{info.name}{middle}_{number:03d}"
-                        found.append(TrajectoryFile(stem, experiment, info, object_id))
-        return found
+        return expected_files(self.results(tracker), self.stack(), self.dataset())
 
 
 def _load_yaml(path: Path) -> dict[str, Any]:
@@ -153,7 +141,7 @@ def make_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
     config = {
         "registry": [os.path.relpath(REGISTRY, folder)],
         "sequences": os.path.relpath(sequences, folder),
-        "stack": stack,
+        "stack": _place_stack(folder, stack),
     }
     path = folder / "config.yaml"
     if path.is_file():
@@ -169,6 +157,23 @@ def make_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
     return Workspace(folder)
 
 
+def repaired_stacks() -> dict[str, Path]:
+    """Name of a stack's repaired copy in a workspace, `vots2025/realtime.yaml` -> our file."""
+    files = (path for path in STACKS.rglob("*.yaml") if path != LOCAL_STACK)
+    return {path.relative_to(STACKS).as_posix(): path for path in files}
+
+
+def _place_stack(folder: Path, stack: str) -> str:
+    """The name to write into config.yaml; a repaired copy is put into the workspace under it."""
+    ours = repaired_stacks().get(f"{stack.removesuffix('.yaml')}.yaml")
+    if ours is None:
+        return stack
+    name = ours.relative_to(STACKS).as_posix()
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(ours.read_bytes())
+    return name
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which tracker and which workspace are meant."""
     parser.add_argument("--tracker", default="HQTrack", help="a section of trackers.ini")
@@ -182,10 +187,15 @@ def workspace_of(args: argparse.Namespace) -> Workspace:
 
     Data that are not in VOT format are expected, converted, in the workspace's `sequences`.
     """
-    if args.stack in BROKEN_STACKS:
-        raise VotError(f"vot-toolkit 0.9.0 cannot run {args.stack}: {BROKEN_STACKS[args.stack]}")
+    if args.stack in REFUSED_STACKS:
+        raise VotError(f"cannot run {args.stack}: {REFUSED_STACKS[args.stack]}")
+    if args.stack in POINT_STACKS and "trax" in _protocol(args.tracker):
+        raise VotError(
+            f"{args.stack} gives points, which TraX cannot carry: name a tracker of the folder "
+            "protocol, TRACKER=HQTrackPoint"
+        )
     if args.workspace is not None and args.sequences is None and args.stack is None:
-        return Workspace(args.workspace.resolve())
+        return _known(Workspace(args.workspace.resolve()))
     if args.sequences is None and args.stack is None:
         return Workspace(DEFAULT_WORKSPACE)
     folder = (args.workspace or RUNS / _run_name(args.sequences, args.stack)).resolve()
@@ -199,6 +209,25 @@ def workspace_of(args: argparse.Namespace) -> Workspace:
     if find_stack(stack, folder) is None:
         raise VotError(_no_stack(stack))
     return make_workspace(folder, sequences, stack)
+
+
+def _protocol(tracker: str) -> str:
+    """The protocol of a section of trackers.ini, "" where there is none."""
+    registry = configparser.ConfigParser(interpolation=None)
+    registry.read(REGISTRY)
+    return registry.get(tracker.partition("@")[0], "protocol", fallback="")
+
+
+def _known(workspace: Workspace) -> Workspace:
+    """A workspace that is there; VotError when its stack cannot be run as it is."""
+    stack = workspace.config().get("stack")
+    if isinstance(stack, str) and f"{stack}.yaml" in repaired_stacks():
+        raise VotError(
+            f"vot-toolkit 0.9.0 cannot run {stack}: write `stack: {stack}.yaml` into "
+            f"{workspace.folder / 'config.yaml'} and copy {STACKS / stack}.yaml to "
+            f"{workspace.folder / stack}.yaml"
+        )
+    return workspace
 
 
 def _run_name(sequences: Path | None, stack: str | None) -> str:

@@ -1,0 +1,72 @@
+"""A session and a tracker that are saved and go on as if they had never stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.networks import SMALL, small_model
+from tests.test_session import session, squares, video
+from tracker.config import preset
+from tracker.pipeline import HQTracker
+from tracker.saved import StateError
+from tracker.vmos.session import VmosSession
+
+
+def tracker(note: str = "small", **settings: int) -> HQTracker:
+    config = preset("hqtrack", refiner__model=None, **settings)
+    return HQTracker(lambda: VmosSession(small_model(), SMALL, "cpu"), None, config, note)
+
+
+def test_a_restored_tracker_goes_on_as_the_one_that_was_saved(tmp_path: Path) -> None:
+    """With two groups, an object added, one removed, and a change of the frame size after it."""
+    frames = [*video(7), video(1, 65, 81)[0], *video(3, seed=2)]
+    one = tracker()
+    one.initialize(frames[0], [squares(11) == n for n in range(1, 12)])
+    for number in range(1, 6):
+        if number == 3:
+            one.add_objects(frames[3], [squares(12) == 12])
+            one.remove_objects([2])
+        else:
+            one.track(frames[number])
+    one.save_state(tmp_path / "state.safetensors")
+    other = tracker()
+    other.load_state(tmp_path / "state.safetensors")
+    assert (other.count, other.objects) == (one.count, one.objects)
+    for image in frames[6:9]:
+        ours, theirs = one.track(image), other.track(image)
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+        np.testing.assert_array_equal(ours.confidence, theirs.confidence)
+    one.remove_objects([5])
+    other.remove_objects([5])
+    for image in frames[9:]:
+        np.testing.assert_array_equal(one.track(image).labels, other.track(image).labels)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_what_is_packed_is_bounded() -> None:
+    one = session()
+    one.start(video(1)[0], squares(2), 2)
+    sizes = []
+    for number in range(1, 16):
+        one.step(video(8)[number % 8])
+        sizes.append(sum(tensor.nbytes for tensor in one.pack()[0].values()))
+    assert sizes[6] == sizes[8] == sizes[14]
+
+
+def test_a_state_of_other_settings_or_none_at_all_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    one = tracker()
+    one.initialize(video(1)[0], [squares(1) > 0])
+    one.save_state(path)
+    for other in (tracker("others"), tracker(memory__interval=7)):
+        with pytest.raises(StateError, match="other settings or weights"):
+            other.load_state(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    for broken in (path, tmp_path / "gone"):
+        with pytest.raises(StateError, match="cannot go on from"):
+            tracker().load_state(broken)
+    assert torch.is_grad_enabled()

@@ -1,0 +1,112 @@
+"""`HQTracker.stream`: frames as they come, objects that come and go, NumPy and PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.test_pipeline import SHAPE, PaintedSession, frame, rectangle
+from tracker.config import preset
+from tracker.frames import FrameError
+from tracker.pipeline import HQTracker
+from tracker.prompts import PolygonPrompt
+
+LEFT, RIGHT = rectangle(2, 2, 8, 8), rectangle(10, 20, 15, 27)
+
+
+class Removing(PaintedSession):
+    def remove(self, objects: list[int]) -> None:
+        self.gone = objects
+
+    def _answer(self, labels: np.ndarray):
+        answer = super()._answer(labels)
+        answer.labels[np.isin(answer.labels, getattr(self, "gone", []))] = 0
+        return answer
+
+
+def tracker() -> HQTracker:
+    return HQTracker(Removing, None, preset("hqtrack"), "none")
+
+
+def test_results_are_those_of_the_calls_one_by_one():
+    frames = [frame(LEFT), frame(LEFT), frame(RIGHT)]
+    one = tracker()
+    expected = [one.initialize(frames[0], [LEFT]), *(one.track(f) for f in frames[1:])]
+    results = list(tracker().stream(iter(frames), [LEFT]))
+    assert [result.number for result in results] == [0, 1, 2]
+    for result, same in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(result.labels, same.labels)
+        np.testing.assert_array_equal(result.masks, same.masks)
+        assert result.confidence.tolist() == same.confidence.tolist()
+        assert result.present.tolist() == [True] and result.count == 1
+
+
+def test_frames_are_taken_one_at_a_time():
+    taken = []
+
+    def frames():
+        for number in range(5):
+            taken.append(number)
+            yield frame(LEFT)
+
+    stream = tracker().stream(frames(), [LEFT])
+    for result in stream:
+        assert taken == list(range(result.number + 1))
+
+
+def test_objects_start_in_the_frames_that_are_named():
+    frames = np.stack([frame(), frame(), frame(LEFT), frame(LEFT, RIGHT)])
+    results = list(tracker().stream(frames, {1: [LEFT], 3: [RIGHT]}))
+    assert [result.count for result in results] == [0, 1, 1, 2]
+    assert not results[0].labels.any() and results[0].masks.shape == (0, *SHAPE)
+    np.testing.assert_array_equal(results[1].masks[0], LEFT)
+    np.testing.assert_array_equal(results[3].masks[1], RIGHT)
+
+
+def test_objects_are_added_and_removed_on_the_way():
+    one = tracker()
+    stream = one.stream([frame(LEFT)] * 2 + [frame(LEFT, RIGHT)] * 3, [LEFT])
+    seen = []
+    for result in stream:
+        seen.append(result.present.tolist())
+        if result.number == 1:
+            stream.add([PolygonPrompt(((20, 10), (28, 10), (28, 16), (20, 16)))])
+        if result.number == 2:
+            assert result.masks[1][RIGHT].all() and result.masks[1].sum() < 80
+            stream.remove([1])
+    assert seen == [[True], [True], [True, True], [False, True], [False, True]]
+    assert one.objects == (2,)
+
+
+def test_tensors_come_in_and_go_out():
+    image = frame(LEFT)
+    as_tensor = torch.from_numpy(image).permute(2, 0, 1)
+    for given in (as_tensor, as_tensor / 255):
+        results = list(tracker().stream([given] * 2, [torch.from_numpy(LEFT)]))
+        assert isinstance(results[1].labels, torch.Tensor)
+        assert (results[1].labels.dtype, results[1].masks.dtype) == (torch.uint8, torch.bool)
+        np.testing.assert_array_equal(results[1].masks[0].numpy(), LEFT)
+    (result,) = tracker().stream([as_tensor], [LEFT], output="numpy")
+    assert isinstance(result.masks, np.ndarray)
+    (result,) = tracker().stream([image], [LEFT], output="torch")
+    assert isinstance(result.confidence, torch.Tensor) and result.present.tolist() == [True]
+
+
+def test_more_than_255_objects_as_tensors():
+    masks = [rectangle(i // 30, i % 30, i // 30, i % 30) for i in range(260)]
+    (result,) = tracker().stream([frame()], masks, output="torch")
+    assert result.labels.dtype == torch.int32 and int(result.labels.max()) == 260
+
+
+def test_tensors_that_are_no_frames_are_refused():
+    cases = [
+        (torch.zeros(20, 30, 3, dtype=torch.uint8), r"not \(20, 30, 3\).*permute"),
+        (torch.full((3, 20, 30), 200.0), "from 0 to 1, not from 200 to 200"),
+        (torch.full((3, 20, 30), torch.nan), "from 0 to 1"),
+    ]
+    for given, message in cases:
+        with pytest.raises(FrameError, match=message):
+            next(tracker().stream([given], [LEFT]))
+    with pytest.raises(ValueError, match="output is 'jax'"):
+        tracker().stream([], [LEFT], output="jax")

@@ -1,0 +1,79 @@
+"""Supervised: a tracker that has lost the object is started again some frames later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vot.dataset import Sequence
+from vot.experiment.multirun import SupervisedExperiment
+from vot.region import Special, calculate_overlap
+from vot.tracker import ObjectStatus, OnlineTrackerRuntime, Tracker, Trajectory
+
+from tracker.vot.experiments.realtime import runtime_of
+
+
+class Supervised(SupervisedExperiment):
+    """The toolkit's experiment with an `execute` that runs."""
+
+    def _get_runtime(self, tracker: Tracker, sequence: Sequence, multiobject: bool = False):
+        return runtime_of(self, tracker, sequence)
+
+    def execute(
+        self,
+        tracker: Tracker,
+        sequence: Sequence,
+        force: bool = False,
+        callback: Callable[[float], None] | None = None,
+    ) -> None:
+        """Run all repetitions; fewer when the first three are equal and `early_stop` is set.
+
+        Raises ValueError for several objects, and for a tracker that does not answer frame by
+        frame.
+        """
+        if len(sequence.objects()) != 1:
+            raise ValueError(f"{sequence.name}: a supervised experiment takes one object")
+        results = self.results(tracker, sequence)
+        with self._get_runtime(tracker, sequence) as runtime:
+            if not isinstance(runtime, OnlineTrackerRuntime):
+                raise ValueError("a supervised experiment needs answers frame by frame")
+            for number in range(1, self.repetitions + 1):
+                name = f"{sequence.name}_{number:03d}"
+                if Trajectory.exists(results, name) and not force:
+                    continue
+                if self._can_stop(tracker, sequence):
+                    return
+                self._run(runtime, sequence).write(results, name)
+                if callback:
+                    callback(number / self.repetitions)
+
+    def _run(self, runtime: OnlineTrackerRuntime, sequence: Sequence) -> Trajectory:
+        trajectory = Trajectory(len(sequence))
+        frame = 0
+        while frame < len(sequence):
+            start = ObjectStatus(sequence.groundtruth(frame), {})
+            _, seconds = runtime.initialize(sequence.frame(frame), [start])
+            trajectory.set(frame, Special(Trajectory.INITIALIZATION), {"time": seconds})
+            failure = self._follow(runtime, sequence, trajectory, frame + 1)
+            frame = len(sequence) if failure is None else self._restart(sequence, failure)
+        return trajectory
+
+    def _follow(
+        self, runtime: OnlineTrackerRuntime, sequence: Sequence, trajectory: Trajectory, first: int
+    ) -> int | None:
+        """Track from frame `first` to the end or to a failure; returns the frame of the failure."""
+        for frame in range(first, len(sequence)):
+            [state], seconds = runtime.update(sequence.frame(frame), [])
+            said = {**state.properties, "time": seconds}
+            overlap = calculate_overlap(state.region, sequence.groundtruth(frame), sequence.size)
+            if overlap <= self.failure_overlap:
+                trajectory.set(frame, Special(Trajectory.FAILURE), said)
+                return frame
+            trajectory.set(frame, state.region, said)
+        return None
+
+    def _restart(self, sequence: Sequence, failure: int) -> int:
+        """The frame in which the tracker is started again."""
+        frame = failure + self.skip_initialize
+        while frame < len(sequence) and set(sequence.tags(frame)) & set(self.skip_tags):
+            frame += 1
+        return frame

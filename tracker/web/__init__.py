@@ -1,0 +1,1 @@
+"""The page: track objects in your own video with a browser, on this computer only."""
