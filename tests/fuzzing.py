@@ -23,8 +23,8 @@ import numpy as np
 from tests.serving import SHAPE, write_frame
 from tracker import serve
 from tracker.labels import masks_to_labels
-from tracker.stages import FrameResult
 from tracker.resident import requests
+from tracker.stages import FrameResult
 
 SESSION_SECONDS = 20
 ATOMS = (
