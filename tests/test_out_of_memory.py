@@ -24,11 +24,16 @@ IMAGE = np.full((40, 60, 3), 90, np.uint8)
 
 
 class Refiner:
-    """Fills the boxes; has memory for `most` of them."""
+    """Fills the boxes; has memory for `most` of them, and ahead of the segmenter for none."""
+
+    encodes_ahead = False
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.calls: list[int] = []
+
+    def encode(self, image: np.ndarray) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
     def refine(self, image: np.ndarray, boxes: np.ndarray) -> SimpleNamespace:
         self.calls.append(len(boxes))
@@ -111,6 +116,25 @@ def test_the_second_step_is_a_frame_without_the_refiner(caplog) -> None:
     assert "it goes without" in caplog.text and "refiner__model=vit_b" in caplog.text
     inner.most = 99
     assert refiner.refine(IMAGE, boxes(3)).masks.any(axis=(1, 2)).all()
+
+
+def test_a_frame_that_cannot_be_encoded_ahead_is_encoded_later() -> None:
+    inner = Refiner(most=9)
+    inner.encodes_ahead = True
+    refiner = RefinerWithinMemory(inner)
+    assert refiner.encodes_ahead
+    masks = refiner.refine(refiner.encode(IMAGE), boxes(3)).masks
+    assert np.array_equal(masks, inner.refine(IMAGE, boxes(3)).masks)
+
+
+def test_the_code_of_a_frame_is_handed_on_and_used_for_every_group() -> None:
+    inner, codes = Refiner(most=1), []
+    inner.encode = lambda image: "code"
+    plain = inner.refine
+    inner.refine = lambda code, boxes: (codes.append(code), plain(IMAGE, boxes))[1]
+    refiner = RefinerWithinMemory(inner)
+    assert refiner.refine(refiner.encode(IMAGE), boxes(2)).masks.any(axis=(1, 2)).all()
+    assert codes == ["code"] * 3
 
 
 def test_other_errors_of_the_refiner_stay_what_they_are() -> None:

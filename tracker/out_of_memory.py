@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -40,6 +40,14 @@ class RefinedWithinMemory:
     masks: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """A frame [H, W, 3] and what the refiner made of it: its code, or the frame itself."""
+
+    image: np.ndarray
+    code: Any
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory has run out, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
@@ -64,9 +72,27 @@ class RefinerWithinMemory:
         self._refiner = refiner
         self._most: int | None = None
 
-    def refine(self, image: np.ndarray, boxes: np.ndarray) -> RefinedWithinMemory:
+    @property
+    def encodes_ahead(self) -> bool:
+        """As `Refiner.encodes_ahead`."""
+        return self._refiner.encodes_ahead
+
+    def encode(self, image: np.ndarray) -> _Encoded:
+        """The frame with its code for `refine`; without it where there is no memory for both."""
+        try:
+            return _Encoded(image, self._refiner.encode(image))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        release()
+        return _Encoded(image, image)
+
+    def refine(self, image: np.ndarray | _Encoded, boxes: np.ndarray) -> RefinedWithinMemory:
         """Masks [K, H, W] bool for boxes [K, 4], as `Refiner.refine`."""
-        return self._in_groups(boxes, lambda part: self._refiner.refine(image, part).masks, image)
+        given = image if isinstance(image, _Encoded) else _Encoded(image, image)
+        return self._in_groups(
+            boxes, lambda part: self._refiner.refine(given.code, part).masks, given.image
+        )
 
     def segment(self, image: np.ndarray, prompts: Sequence[Prompt]) -> RefinedWithinMemory:
         """Masks [K, H, W] bool for prompts, as `Refiner.segment`."""
@@ -132,6 +158,18 @@ class SessionWithinMemory:
     def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented:
         """As `Session.step_and_add`."""
         return self._named(image, lambda: self._session.step_and_add(image, labels, count))
+
+    def remove(self, objects: Sequence[int]) -> None:
+        """As `Session.remove`."""
+        self._session.remove(objects)
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As `Session.pack`."""
+        return self._session.pack()
+
+    def restore(self, tensors: dict[str, Any], record: dict[str, Any]) -> None:
+        """As `Session.restore`."""
+        self._session.restore(tensors, record)
 
     def _named(self, image: np.ndarray, action: Callable[[], _Answer]) -> _Answer:
         try:
