@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracker.config import ConfigError, FrameConfig
+from tracker.config import ConfigError, FrameConfig, preset
 from tracker.preprocess import model_size
 
 
@@ -31,3 +31,10 @@ def test_a_short_edge_is_brought_between_its_limits(
 def test_limits_of_the_short_edge_that_contradict_are_an_error() -> None:
     with pytest.raises(ConfigError, match="min_short_edge is 480, above frame__max_short_edge 360"):
         FrameConfig(max_short_edge=360)
+
+
+def test_limits_that_only_together_make_sense_can_be_set_together() -> None:
+    frame = preset("hqtrack-lite", frame__min_short_edge=480, frame__max_short_edge=480).frame
+    assert (frame.min_short_edge, frame.max_short_edge) == (480, 480)
+    with pytest.raises(ConfigError, match="min_short_edge is 480, above"):
+        preset("hqtrack-lite", frame__min_short_edge=480)

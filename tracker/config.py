@@ -229,21 +229,27 @@ def preset(name: str, **overrides: Any) -> TrackerConfig:
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}; the presets are {', '.join(PRESETS)}")
     config = PRESETS[name]
+    changes: dict[str, dict[str, Any]] = {}
     for key, value in overrides.items():
-        section_name, _, setting = key.partition("__")
-        section = getattr(config, section_name, None)
-        names = [f.name for f in dataclasses.fields(section)] if _is_section(section) else []
-        if setting not in names:
-            known = [
-                f"{s.name}__{f.name}"
-                for s in dataclasses.fields(config)
-                if _is_section(getattr(config, s.name))
-                for f in dataclasses.fields(getattr(config, s.name))
-            ]
+        section, _, setting = key.partition("__")
+        if key not in (known := _settings(config)):
             raise ConfigError(f"unknown setting {key!r}; the settings are {', '.join(known)}")
-        changed = dataclasses.replace(section, **{setting: value})
-        config = dataclasses.replace(config, **{section_name: changed})
-    return config
+        changes.setdefault(section, {})[setting] = value
+    sections = {
+        section: dataclasses.replace(getattr(config, section), **values)
+        for section, values in changes.items()
+    }
+    return dataclasses.replace(config, **sections)
+
+
+def _settings(config: TrackerConfig) -> list[str]:
+    """All settings as `section__setting`."""
+    return [
+        f"{section.name}__{setting.name}"
+        for section in dataclasses.fields(config)
+        if _is_section(getattr(config, section.name))
+        for setting in dataclasses.fields(getattr(config, section.name))
+    ]
 
 
 def _is_section(value: object) -> bool:

@@ -29,7 +29,7 @@ from tracker.config import MemoryConfig, preset
 from tracker.pipeline import HQTracker
 from tracker.refiner import checkpoint_path
 from tracker.refiner.build import empty_network
-from tracker.vmos import session
+from tracker.vmos import groups, session
 from tracker.vmos.loading import load_vmos
 
 log = logging.getLogger(__name__)
@@ -149,20 +149,20 @@ def _reference_tracker(job: Job) -> HQTracker:
 @contextlib.contextmanager
 def _filling(memory: MemoryConfig) -> Iterator[None]:
     """Long-term memories take each of the first frames, then one every `interval` as ever."""
-    make, first = session.LongTermMemory, memory.capacity - 1
+    make, first = groups.LongTermMemory, memory.capacity - 1
 
     def eager(*args: Any, **kwargs: Any) -> Any:
         result = make(*args, **kwargs)
         offer = result.offer
 
-        def offer_later(number: int, frame: Any) -> None:
+        def offer_later(number: int, frame: Any, complete: bool) -> None:
             full = min(number, first) * memory.interval
-            offer(full + max(0, number - first), frame)
+            offer(full + max(0, number - first), frame, complete)
 
         result.offer = offer_later
         return result
 
-    with mock.patch.object(session, "LongTermMemory", eager):
+    with mock.patch.object(groups, "LongTermMemory", eager):
         yield
 
 

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tracker.refiner import Refinement
-from tracker.vmos import internimage, propagation, session
+from tracker.vmos import groups, internimage, propagation
 from tracker.vmos.memory import FrameMemory, side_by_side
 
 
@@ -97,9 +97,12 @@ def sampled_deform_conv3(
 
 
 class JoinedMemory:
-    """As `tracker.vmos.memory.LongTermMemory`, joined at once whenever a frame is added."""
+    """As `tracker.vmos.memory.LongTermMemory`, joined at once whenever a frame is added.
 
-    def __init__(self, capacity: int, interval: int) -> None:
+    The public code has no other rules than age and taking every frame: further settings are unused.
+    """
+
+    def __init__(self, capacity: int, interval: int, *_: str) -> None:
         self._capacity, self._interval, self._last = capacity, interval, 0
         self._references: list[tuple[int, FrameMemory]] = []
         self._others: list[tuple[int, FrameMemory]] = []
@@ -113,7 +116,7 @@ class JoinedMemory:
         self._references.insert(0, (number, memory))
         self._join(number)
 
-    def offer(self, number: int, memory: FrameMemory) -> None:
+    def offer(self, number: int, memory: FrameMemory, complete: bool = True) -> None:
         if number - self._last >= self._interval:
             self._others.insert(0, (number, memory))
             del self._others[self._capacity - 1 :]
@@ -171,7 +174,7 @@ def swapped(device: torch.device | str) -> Iterator[Counter[str]]:
     swaps = [
         (propagation, "global_attention", dense_global_attention),
         (propagation, "local_attention", dense_local_attention),
-        (session, "LongTermMemory", JoinedMemory),
+        (groups, "LongTermMemory", JoinedMemory),
     ]
     if torch.device(device).type == "cpu":
         swaps.append((internimage, "deform_conv3", sampled_deform_conv3))
