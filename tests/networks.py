@@ -16,6 +16,8 @@ SMALL = TrackerConfig(
         scales=(ScaleConfig(16, 32, 2), ScaleConfig(8, 16, 1), ScaleConfig(4, 8, 0)),
         decoder_channels=16,
         readout=True,
+        detail_window=5,
+        detail_channels=4,
     ),
     frame=FrameConfig(min_short_edge=None),
     memory=MemoryConfig(capacity=3, interval=2, short_term_lag=2),

@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker import frames
+from tracker.frames_ahead import FramesAhead
 from tracker.labels import masks_to_labels
 from tracker.prompts import BoxPrompt, ellipse, fallback_mask
 
 _events: list[str] = []
-_read_image = frames.read_image
+_read = FramesAhead.read
 
 
-def _remember_name(path: Path) -> np.ndarray:
+def _remember_name(frames: FramesAhead, path: Path) -> np.ndarray:
     _events[:] = Path(path).stem.split("_")
-    return _read_image(path)
+    return _read(frames, path)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _disturb(result: Result) -> Result:
 
 
 def make() -> StaticTracker:
-    frames.read_image = _remember_name
+    FramesAhead.read = _remember_name
     if loads := os.environ.get("STATIC_LOADS"):
         with Path(loads).open("a") as file:
             file.write(f"{os.getpid()}\n")

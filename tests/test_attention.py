@@ -87,7 +87,7 @@ def test_global_attention_in_chunks_is_the_same(monkeypatch):
 @pytest.mark.parametrize("window", [3, 15])
 def test_gradients_pass_local_attention_in_inference_and_training(window):
     """Its cached tables may be made in inference mode and still serve training."""
-    attention._window_in_halo.cache_clear()
+    attention._unseen.cache_clear()
     tokens = torch.randn(1, 12, 4)
     bias = torch.zeros(1, 12, window * window)
     with torch.inference_mode():

@@ -9,8 +9,9 @@ import torch
 
 from tests.networks import SMALL, small_model
 from tests.tolerances import TOLERANCES
+from tracker.training.start import without_detail
 from tracker.vmos.memory import LayerMemory
-from tracker.vmos.model import IdentityReadout, ImageFeatures, VmosModel
+from tracker.vmos.model import IdentityReadout, ImageFeatures, VmosModel, mean_shares
 
 
 def one_hot(labels: torch.Tensor, identities: int) -> torch.Tensor:
@@ -20,7 +21,7 @@ def one_hot(labels: torch.Tensor, identities: int) -> torch.Tensor:
 def test_patches_are_mean_shares_of_what_lies_in_the_frame():
     labels = torch.zeros(1, 33, 49, dtype=torch.long)
     labels[:, :, :8] = 1
-    patches = IdentityReadout().patches(one_hot(labels, 3), (3, 4))
+    patches = mean_shares(one_hot(labels, 3), (3, 4), 16)
     assert patches.shape == (1, 12, 3)
     # The first patch sees columns 0 to 8, the second 8 to 24.
     torch.testing.assert_close(patches[0, 0], torch.tensor([1 / 9, 8 / 9, 0.0]).double())
@@ -29,7 +30,7 @@ def test_patches_are_mean_shares_of_what_lies_in_the_frame():
 
 
 def test_evidence_is_added_to_the_logits_by_its_weights():
-    readout = IdentityReadout()
+    readout = IdentityReadout(2)
     readout.weight.data = torch.tensor([2.0, 1.0])
     attended = torch.zeros(1, 2, 2, 1, 1)
     attended[0, 0, 1], attended[0, 1, 1] = 0.99, 0.49
@@ -70,8 +71,9 @@ def test_only_the_last_layer_reads_out():
 
 
 def test_without_readout_there_is_no_parameter_of_it():
-    plain = VmosModel(dataclasses.replace(SMALL.vmos, readout=False))
-    names = set(small_model().state_dict()) - set(plain.state_dict())
+    network = without_detail(SMALL.vmos)
+    plain = VmosModel(dataclasses.replace(network, readout=False))
+    names = set(VmosModel(network).state_dict()) - set(plain.state_dict())
     assert names == {"readout.weight"}
     features = plain.encode_image(torch.zeros(1, 3, 33, 33))
     assert isinstance(features, ImageFeatures)

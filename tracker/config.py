@@ -85,6 +85,9 @@ class VmosConfig:
 
     With `readout`, the last propagation layer also carries the remembered identity shares
     themselves to the decoder: which object a place belongs to need not be learned per identity.
+    `detail_window`: side of the window in which the frame before is matched again at the second
+    scale, 0: it is not. `detail_channels`: width of the network that corrects every object's
+    logits, 0: there is none. Both need `readout`; see `tracker.vmos.detail`.
     """
 
     encoder: str = "internimage-t"
@@ -97,6 +100,12 @@ class VmosConfig:
     objects_per_group: int = 10
     window: int = 15
     readout: bool = False
+    detail_window: int = 0
+    detail_channels: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.detail_window or self.detail_channels) and not self.readout:
+            raise ConfigError("vmos__detail_window and vmos__detail_channels need vmos__readout")
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,8 @@ LITE_VMOS = VmosConfig(
     scales=(ScaleConfig(16, 128, 1), ScaleConfig(8, 64, 0), ScaleConfig(4, 32, 0)),
     decoder_channels=64,
     readout=True,
+    detail_window=9,
+    detail_channels=8,
 )
 
 PRESETS: Mapping[str, TrackerConfig] = {

@@ -21,6 +21,7 @@ from pathlib import Path
 import trax
 
 from tracker.frames import FrameError
+from tracker.frames_ahead import FramesAhead
 from tracker.labels import MaskError
 from tracker.resident import refusal
 from tracker.resident.grammar import SessionError
@@ -61,9 +62,9 @@ def run_session(
     begin = time.monotonic()
     server = None
     try:
-        with Requests(input_fd) as requests:
+        with Requests(input_fd) as requests, contextlib.closing(FramesAhead()) as frames:
             server = _greet(tracker, requests.fileno(), output_fd)
-            session = _Session(tracker)
+            session = _Session(tracker, frames)
             while True:
                 requests.admit(shall_end)
                 request = server.wait()
@@ -86,16 +87,15 @@ def run_session(
 class _Session:
     """Answers the requests of one client."""
 
-    def __init__(self, tracker: TrackerLike) -> None:
+    def __init__(self, tracker: TrackerLike, frames: FramesAhead) -> None:
         self._tracker = tracker
+        self._frames = frames
         self._kinds: list[str] = []
         self._note = refusal.one_line(str(getattr(tracker, "weights_note", "")))
 
     def answer(self, request: trax.server.Request) -> list[tuple[trax.Region, dict[str, str]]]:
         """The objects in the frame of this request, each with its properties."""
-        from tracker.frames import read_image
-
-        image = read_image(_path_of(request))
+        image = self._frames.read(_path_of(request))
         regions = [region for region, _ in request.objects or []]
         objects = [object_of(region, image.shape[:2]) for region in regions]
         if request.type == trax.TraxStatus.INITIALIZE:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.config import ConfigError, preset
+from tracker.config import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -161,7 +161,7 @@ def _validation(arguments: argparse.Namespace, device: torch.device) -> Validati
     from tracker.training.trainer import Validation
     from tracker.vmos.session import VmosSession
 
-    config = preset(_recipe(arguments).preset)
+    config = _recipe(arguments).config
     videos = find_videos(arguments.validate, validation=True)
 
     def score(model: VmosModel) -> Mapping[str, float]:

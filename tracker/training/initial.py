@@ -10,9 +10,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from tracker.vmos.detail import DetailDecoder, DetailMatching
 from tracker.vmos.efficientnet import EfficientNetLite0
 from tracker.vmos.model import VmosModel
 from tracker.vmos.propagation import GatedOutput, PropagationLayer
+
+DETAIL_WEIGHT = 0.3
+"""What the detail matching counts at first, beside 1 for either attention at 1/16."""
 
 
 @torch.no_grad()
@@ -30,12 +34,19 @@ def initialise(model: VmosModel) -> None:
     nn.init.orthogonal_(model.encoder_projector.weight.flatten(1))
     nn.init.zeros_(model.decoder.logits.bias)
     model.decoder.logits.weight.mul_(0.1)
+    if model.detail_readout is not None:
+        model.detail_readout.weight.fill_(DETAIL_WEIGHT)
     for bank in model.identity_embeddings:
         nn.init.orthogonal_(bank.patches.weight.flatten(1), gain=bank.patches.kernel_size[0] ** -2)
     for module in model.modules():
         if isinstance(module, GatedOutput):
             module.depthwise.weight.mul_(0.1)
             module.depthwise.weight[:, :, 2, 2] += 1
+        elif isinstance(module, DetailMatching):
+            nn.init.orthogonal_(module.key.weight)
+            nn.init.zeros_(module.relative_bias.weight)
+        elif isinstance(module, DetailDecoder):
+            nn.init.zeros_(module.correction.weight)
         elif isinstance(module, PropagationLayer):
             key_channels = module.relative_bias.in_features
             nn.init.orthogonal_(module.key_value.weight[:key_channels])

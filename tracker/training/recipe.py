@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tracker.config import ConfigError
+from tracker.config import ConfigError, TrackerConfig, preset
 from tracker.training.clips import ClipConfig
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -80,15 +81,21 @@ class RolloutConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run."""
+    """One training run: of the network of `preset`, with some `settings` of it replaced."""
 
     name: str
     preset: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     start: StartConfig = field(default_factory=StartConfig)
     clips: ClipConfig = field(default_factory=ClipConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
+
+    @property
+    def config(self) -> TrackerConfig:
+        """The settings of the tracker that is trained; ConfigError for unknown ones."""
+        return preset(self.preset, **self.settings)
 
 
 def load_recipe(name: str) -> Recipe:

@@ -78,26 +78,19 @@ def local_attention_plain(
     any of them can see.
     """
     height, width = grid
-    halo = TILE + window - 1
     queries = _tiles(query / math.sqrt(query.shape[-1]), grid, 0)
     keys = _tiles(key, grid, window // 2)
     values = _tiles(value, grid, window // 2)
     biases = _tiles(bias, grid, 0)
 
-    offset, seen = _window_in_halo(window, query.device)
-    inside = _tiles(query.new_ones(1, height * width, 1), grid, window // 2).squeeze(-1) > 0
-    inside = inside.repeat(query.shape[0], 1)
-    allowed = seen & inside[:, None, :]
-    scores = queries @ keys.transpose(1, 2)
-    scores = scores + biases.gather(2, offset.expand(len(biases), -1, -1))
-    # A query of the padding around the grid may see no key at all: it gets even weights.
-    scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+    unseen = _unseen(grid, window, query.dtype, query.device).repeat(query.shape[0], 1, 1)
+    scores = torch.baddbmm(unseen, queries, keys.transpose(1, 2))
+    _windows(scores, window).add_(biases.view(-1, TILE, TILE, window, window))
     tiles = torch.softmax(scores, dim=-1) @ values
 
     rows, columns = math.ceil(height / TILE), math.ceil(width / TILE)
     image = tiles.view(query.shape[0], rows, columns, TILE, TILE, -1).transpose(2, 3)
     image = image.reshape(query.shape[0], rows * TILE, columns * TILE, -1)
-    assert halo * halo == keys.shape[1]
     return image[:, :height, :width].reshape(query.shape[0], height * width, -1)
 
 
@@ -113,17 +106,33 @@ def _tiles(tokens: Tensor, grid: tuple[int, int], margin: int) -> Tensor:
     return squares.permute(0, 1, 2, 4, 5, 3).reshape(-1, side * side, channels)
 
 
-@functools.lru_cache(maxsize=8)
-@torch.inference_mode(False)
-def _window_in_halo(window: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each query of a tile and key of its halo: the offset's number, and whether it is seen.
+def _windows(scores: Tensor, window: int) -> Tensor:
+    """Scores [tiles, TILE * TILE, halo * halo] -> [tiles, TILE, TILE, window, window], a view.
 
-    Both [TILE * TILE, halo * halo]: int64 (0 where it is not seen) and bool.
+    Only what each query sees is in it. The window of the next query of a tile begins one key
+    further, that of the next row of queries one row of keys.
     """
     halo = TILE + window - 1
-    places = torch.arange(halo, device=device)[None, :] - torch.arange(TILE, device=device)[:, None]
-    seen = (places >= 0) & (places < window)
-    both = seen[:, None, :, None] & seen[None, :, None, :]
-    number = places[:, None, :, None] * window + places[None, :, None, :]
-    shape = (TILE * TILE, halo * halo)
-    return number.where(both, 0).reshape(shape), both.reshape(shape)
+    tile, query, _ = scores.stride()
+    return scores.as_strided(
+        (len(scores), TILE, TILE, window, window),
+        (tile, TILE * query + halo, query + 1, halo, 1),
+    )
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _unseen(grid: tuple[int, int], window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What is added to the scores [tiles, TILE * TILE, halo * halo] of a picture.
+
+    0 for a key within a query's window and the grid, else the least number: no weight. A query of
+    the padding around the grid may see no key at all: it gets even weights.
+    """
+    halo = TILE + window - 1
+    tiles = math.ceil(grid[0] / TILE) * math.ceil(grid[1] / TILE)
+    seen = torch.zeros(tiles, TILE * TILE, halo * halo, device=device)
+    _windows(seen, window).fill_(1)
+    inside = _tiles(torch.ones(1, grid[0] * grid[1], 1, device=device), grid, window // 2)
+    seen = seen * inside.transpose(1, 2) > 0
+    least = torch.finfo(dtype).min / 2
+    return torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill(~seen, least)

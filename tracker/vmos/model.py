@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tracker.config import VmosConfig
+from tracker.vmos.detail import DetailDecoder
 from tracker.vmos.efficientnet import EfficientNetLite0
 from tracker.vmos.internimage import InternImage
 from tracker.vmos.memory import FrameMemory, Grid, LayerMemory
-from tracker.vmos.propagation import ConvGroupNorm, Propagated, Propagation, Trace, to_tokens
+from tracker.vmos.propagation import ConvGroupNorm, Propagated, Propagation, to_tokens
+from tracker.vmos.trace import Trace
 
 ENCODERS = {"internimage-t": InternImage, "efficientnet-lite0": EfficientNetLite0}
 
@@ -52,12 +54,21 @@ class VmosModel(nn.Module):
         self.encoder_projector = nn.Conv2d(encoded[0], scales[0].channels, 1)
         projected = (scales[0].channels, *encoded[1:])
         readout = identities if config.readout else 0
-        self.propagation = Propagation(scales, projected, config.window, readout)
+        self.propagation = Propagation(
+            scales, projected, config.window, readout, config.detail_window
+        )
         self.identity_embeddings = nn.ModuleList(
             IdentityEmbedding(identities, scale.channels) for scale in scales if scale.layers
         )
         self.decoder = Decoder(2 * scales[-1].channels, config.decoder_channels, identities)
-        self.readout = IdentityReadout() if config.readout else None
+        self.readout = IdentityReadout(2) if config.readout else None
+        self.detail_readout = IdentityReadout(1) if config.detail_window else None
+        self.detail_decoder = None
+        if config.detail_channels:
+            sources = 3 if config.detail_window else 2
+            self.detail_decoder = DetailDecoder(
+                config.decoder_channels, sources, config.detail_channels
+            )
 
     def encode_image(self, image: Tensor) -> ImageFeatures:
         """image [B, 3, H, W] float, normalised."""
@@ -70,39 +81,49 @@ class VmosModel(nn.Module):
 
         Channel 0 is the background, the others are the first n identities; those after them have
         no share anywhere. The shares have the size of the image that was encoded. With readout,
-        the last layer's embedding has the shares of every patch behind it, [B, N, C + 1 + objects].
+        the last layer's embedding has the shares of every patch behind it, [B, N, C + 1 + objects];
+        with detail matching, the shares of the finer grid's patches come last.
         """
-        return self._embed(shares, [(image.shape[2], image.shape[3]) for image in features.maps])
+        return self._embed(shares, self.grids(features))
 
     def relabel(self, memory: FrameMemory, shares: Tensor) -> FrameMemory:
         """The memory of the same frame with other identity shares [B, 1 + n, H, W]."""
-        layers = iter(memory)
-        grids = [
-            [next(layers).grid for _ in range(scale.layers)][-1] if scale.layers else None
-            for scale in self.config.scales
-        ]
-        return self.propagation.relabel(memory, self._embed(shares, grids))
+        embeddings = self._embed(shares, [of_layer.grid for of_layer in memory])
+        return self.propagation.relabel(memory, embeddings)
 
-    def _embed(self, shares: Tensor, grids: Sequence[Grid | None]) -> tuple[Tensor, ...]:
-        """`embed_identity`, given the grid of every scale that has layers."""
+    def grids(self, features: ImageFeatures) -> list[Grid]:
+        """The grid of every memory of a frame, in the memory's order."""
+        sizes = [(image.shape[2], image.shape[3]) for image in features.maps]
+        together = zip(self.config.scales, sizes, strict=True)
+        grids = [size for scale, size in together for _ in range(scale.layers)]
+        return [*grids, sizes[1]] if self.config.detail_window else grids
+
+    def _embed(self, shares: Tensor, grids: Sequence[Grid]) -> tuple[Tensor, ...]:
+        """`embed_identity`, given the grid of every memory."""
         embeddings: list[Tensor] = []
         banks = iter(self.identity_embeddings)
-        for scale, grid in zip(self.config.scales, grids, strict=True):
+        for scale in self.config.scales:
             if scale.layers:
-                embeddings.extend([next(banks)(shares, grid)] * scale.layers)
-                finest = grid
+                embeddings.extend([next(banks)(shares, grids[len(embeddings)])] * scale.layers)
         if self.readout is not None:
-            patches = self.readout.patches(shares, finest)
-            unused = self.config.objects_per_group + 1 - shares.shape[1]
-            embeddings[-1] = torch.cat([embeddings[-1], F.pad(patches, (0, unused))], dim=-1)
+            patches = self._patches(shares, grids[len(embeddings) - 1], IDENTITY_STRIDE)
+            embeddings[-1] = torch.cat([embeddings[-1], patches], dim=-1)
+        if self.config.detail_window:
+            embeddings.append(self._patches(shares, grids[-1], self.config.scales[1].stride))
         return tuple(embeddings)
+
+    def _patches(self, shares: Tensor, grid: Grid, stride: int) -> Tensor:
+        """Mean shares around the places of a grid, [B, N, 1 + objects]; 0 for unused identities."""
+        unused = self.config.objects_per_group + 1 - shares.shape[1]
+        return F.pad(mean_shares(shares, grid, stride), (0, unused))
 
     def introduce(self, features: ImageFeatures, embeddings: Sequence[Tensor]) -> FrameMemory:
         """The memory of a frame whose objects are given: it is propagated onto itself."""
         memories: list[LayerMemory] = []
 
         def recall(index: int, trace: Trace) -> tuple[LayerMemory, LayerMemory]:
-            memories.append(self.propagation.layers[index].remember(trace, embeddings[index]))
+            layer = self.propagation.remembering[index]
+            memories.append(layer.remember(trace, embeddings[index]))
             return memories[-1], memories[-1]
 
         self.propagation(features.maps, recall)
@@ -119,10 +140,23 @@ class VmosModel(nn.Module):
         """The memory of a propagated frame, its identities being decided."""
         return self.propagation.remember(traces, embeddings)
 
-    def decode(self, propagated: Propagated) -> Tensor:
-        """Identity logits [B, 1 + objects, H/4, W/4], background first."""
-        logits = self.decoder(torch.cat([propagated.visual, propagated.identity], dim=1))
-        return logits if self.readout is None else self.readout(logits, propagated.readout)
+    def decode(self, propagated: Propagated, identities: int | None = None) -> Tensor:
+        """Logits [B, n, H/4, W/4] of the first n = `identities`, background first; None: of all."""
+        first = slice(identities)
+        maps = torch.cat([propagated.visual, propagated.identity], dim=1)
+        hidden, logits = self.decoder(maps)
+        logits = logits[:, first]
+        if self.readout is None:
+            return logits
+        shares = [propagated.readout[:, :, first]]
+        logits = self.readout(logits, shares[0])
+        if propagated.detail is not None:
+            shares.append(propagated.detail[:, :, first])
+            logits = self.detail_readout(logits, shares[1])
+        if self.detail_decoder is None:
+            return logits
+        enlarged = torch.cat([enlarge(of_source, logits.shape[2:]) for of_source in shares], dim=1)
+        return self.detail_decoder(logits, hidden, enlarged)
 
 
 class IdentityEmbedding(nn.Module):
@@ -151,8 +185,10 @@ class Decoder(nn.Module):
         self.hidden = ConvGroupNorm(inputs, channels, 3)
         self.logits = nn.Conv2d(channels, identities, 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.logits(F.relu(self.hidden(self.norm(image))))
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The map that the logits are made from, and the logits."""
+        hidden = F.relu(self.hidden(self.norm(image)))
+        return hidden, self.logits(hidden)
 
 
 class IdentityReadout(nn.Module):
@@ -165,19 +201,27 @@ class IdentityReadout(nn.Module):
     floor = 1e-2
     """Least share that counts, so that a logarithm of it can be taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: int) -> None:
+        """sources: how many attentions there are to weigh."""
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(2))
-
-    def patches(self, shares: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Shares [B, I, H, W] -> mean share around every place of the grid, [B, N, I]."""
-        size = IDENTITY_STRIDE + 1
-        pooled = F.avg_pool2d(shares, size, IDENTITY_STRIDE, size // 2, count_include_pad=False)
-        return to_tokens(F.interpolate(pooled, grid, mode="nearest"))
+        self.weight = nn.Parameter(torch.ones(sources))
 
     def forward(self, logits: Tensor, attended: Tensor) -> Tensor:
-        """logits [B, I, H, W]; attended shares [B, 2, I, h, w], long- and short-term."""
+        """logits [B, I, H, W]; attended shares [B, sources, I, h, w]."""
         evidence = torch.log(attended.float().clamp(min=0) + self.floor)
         evidence = torch.einsum("s,bsihw->bihw", self.weight.float(), evidence)
-        evidence = F.interpolate(evidence, logits.shape[2:], mode="bilinear", align_corners=True)
-        return logits + evidence
+        return logits + enlarge(evidence, logits.shape[2:])
+
+
+def mean_shares(shares: Tensor, grid: Grid, stride: int) -> Tensor:
+    """Shares [B, I, H, W] -> mean share around every place of the grid, [B, N, I]."""
+    size = stride + 1
+    pooled = F.avg_pool2d(shares, size, stride, size // 2, count_include_pad=False)
+    return to_tokens(F.interpolate(pooled, grid, mode="nearest"))
+
+
+def enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps [..., C, h, w] -> [..., C, H, W], bilinear with aligned corners."""
+    flat = maps.reshape(-1, *maps.shape[-3:])
+    flat = F.interpolate(flat, tuple(size), mode="bilinear", align_corners=True)
+    return flat.view(*maps.shape[:-2], *flat.shape[-2:])

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from tracker.config import ScaleConfig
 from tracker.vmos.attention import global_attention, local_attention
+from tracker.vmos.detail import DetailMatching
 from tracker.vmos.memory import FrameMemory, Grid, LayerMemory
+from tracker.vmos.trace import Trace
 
 EXPANSION = 2
 """Width of values and gates over the width of the branch they belong to."""
@@ -26,20 +28,6 @@ VALUE_ALIGNMENT = 16
 
 NORM_GROUPS = 8
 """Groups of the GroupNorms behind convolutions."""
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What a layer saw of a frame, to be remembered once the frame's identities are known.
-
-    key [B, N, D], value [B, N, V]; identity [B, N, C] is the normalised identity branch, None in
-    the first layer, where there is none yet.
-    """
-
-    key: Tensor
-    value: Tensor
-    identity: Tensor | None
-    grid: Grid
 
 
 @dataclass(frozen=True)
@@ -65,13 +53,15 @@ class Propagated:
     """A frame seen through memory.
 
     visual, identity [B, C, H, W] at the finest scale; traces of all layers; readout
-    [B, 2, I, h, w] of the last layer on its grid, I = 0 without readout.
+    [B, 2, I, h, w] of the last layer on its grid, I = 0 without readout; detail [B, 1, I, h, w]
+    of the matching on the finer grid, None without it.
     """
 
     visual: Tensor
     identity: Tensor
     traces: tuple[Trace, ...]
     readout: Tensor
+    detail: Tensor | None
 
 
 class GatedOutput(nn.Module):
@@ -228,10 +218,12 @@ class Propagation(nn.Module):
         encoder_channels: Sequence[int],
         window: int,
         readout: int,
+        detail_window: int,
     ) -> None:
         """encoder_channels: channels of the encoder's maps at the scales, coarse to fine.
 
-        readout: identity shares that the last layer carries, or 0.
+        readout: identity shares that the last layer carries, or 0. detail_window: side of the
+        window of the matching at the second scale, or 0 for none.
         """
         super().__init__()
         self.layers = nn.ModuleList()
@@ -246,6 +238,13 @@ class Propagation(nn.Module):
                 shares = readout if last else 0
                 self.layers.append(PropagationLayer(scale.channels, window, first, shares))
             coarse = scale.channels * max(1, scale.layers)
+        width = scales[1].channels if detail_window else 0
+        self.detail = DetailMatching(width, detail_window) if detail_window else None
+
+    @property
+    def remembering(self) -> list[PropagationLayer | DetailMatching]:
+        """The modules with a memory of every frame, in the memory's order."""
+        return [*self.layers, *([self.detail] if self.detail is not None else [])]
 
     def forward(self, maps: Sequence[Tensor], recall: Recall) -> Propagated:
         """maps: encoder features [B, C, H, W] per scale, coarse to fine, the first projected.
@@ -253,12 +252,15 @@ class Propagation(nn.Module):
         A finer scale gets the outputs of all layers of the coarser one, side by side.
         """
         outputs: list[LayerOutput] = []
+        fine: Trace | None = None
         visual, identity = to_tokens(maps[0]), None
         grid: Grid = (maps[0].shape[2], maps[0].shape[3])
         for number, (encoded, count) in enumerate(zip(maps, self.layers_per_scale, strict=True)):
             if number:
                 visual, identity = self.fusions[number - 1](visual, identity, grid, encoded)
                 grid = (encoded.shape[2], encoded.shape[3])
+            if number == 1 and self.detail is not None:
+                fine = self.detail.trace(visual, grid)
             for _ in range(count):
                 index = len(outputs)
                 outputs.append(self.layers[index](visual, identity, grid, index, recall))
@@ -266,22 +268,27 @@ class Propagation(nn.Module):
             if count > 1:
                 visual = torch.cat([o.visual for o in outputs[-count:]], dim=-1)
                 identity = torch.cat([o.identity for o in outputs[-count:]], dim=-1)
-        last = outputs[-1]
+        last, traces, detail = outputs[-1], [output.trace for output in outputs], None
+        if fine is not None:
+            _, short_term = recall(len(traces), fine)
+            detail = to_image(self.detail(fine, short_term), fine.grid)[:, None]
+            traces.append(fine)
         return Propagated(
             to_image(visual, grid),
             to_image(identity, grid),
-            tuple(output.trace for output in outputs),
+            tuple(traces),
             to_image(last.readout.flatten(2), last.trace.grid).unflatten(1, (2, -1)),
+            detail,
         )
 
     def remember(self, traces: Sequence[Trace], embeddings: Sequence[Tensor]) -> FrameMemory:
         """The frame's memory from its traces and one identity embedding [B, N, C] per layer."""
-        together = zip(self.layers, traces, embeddings, strict=True)
+        together = zip(self.remembering, traces, embeddings, strict=True)
         return tuple(layer.remember(trace, embedding) for layer, trace, embedding in together)
 
     def relabel(self, memory: FrameMemory, embeddings: Sequence[Tensor]) -> FrameMemory:
         """The memory of the same frame with other identity embeddings, one per layer."""
-        together = zip(self.layers, memory, embeddings, strict=True)
+        together = zip(self.remembering, memory, embeddings, strict=True)
         return tuple(layer.relabel(of_layer, embedding) for layer, of_layer, embedding in together)
 
 

@@ -20,8 +20,8 @@ from tracker.vmos.groups import ObjectGroup
 from tracker.vmos.memory import FrameMemory
 from tracker.vmos.model import ImageFeatures, VmosModel
 from tracker.vmos.precision import uses_bfloat16
-from tracker.vmos.propagation import Trace
 from tracker.vmos.state import pack_groups, unpack_groups
+from tracker.vmos.trace import Trace
 
 PROBABILITY_FLOOR = 1e-5
 """Merged probabilities of several groups are kept this far from 0 and 1 (public code)."""
@@ -173,14 +173,14 @@ class VmosSession:
         """Segment the next frame without remembering it: `remember` must follow."""
         self._number += 1
         frame = self._encode(image)
-        grids = self._grids(frame.features)
+        grids = self._model.grids(frame.features)
         logits, traces = [], []
         for group in self._groups:
             with self._arithmetic():
                 propagated = self._model.propagate(
                     frame.features, group.long_term.bank, group.short_term.at(grids)
                 )
-                decoded = self._model.decode(propagated)
+                decoded = self._model.decode(propagated, 1 + len(group.objects))
             own = decoded[:, group.channels]
             logits.append(own.float().contiguous(memory_format=torch.contiguous_format))
             traces.append(propagated.traces)
@@ -243,13 +243,6 @@ class VmosSession:
 
     def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
         return torch.from_numpy(nearest(labels, size).astype(np.int32)).to(self._device)
-
-    def _grids(self, features: ImageFeatures) -> list[tuple[int, int]]:
-        return [
-            (image.shape[2], image.shape[3])
-            for scale, image in zip(self._config.vmos.scales, features.maps, strict=True)
-            for _ in range(scale.layers)
-        ]
 
 
 def merge_groups(logits: Sequence[Tensor]) -> Tensor:
