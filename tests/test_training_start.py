@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tracker.training.encoder_start import internimage_state, start_encoder
 from tracker.training.export import BUNDLED_LIMIT, export
 from tracker.training.initial import initialise_encoder
 from tracker.training.recipe import load_recipe
-from tracker.training.start import read_weights, start_model
+from tracker.training.start import read_weights, start_model, without_detail
 from tracker.training.trainer import train
 from tracker.vmos.efficientnet import EfficientNetLite0
 from tracker.vmos.internimage import InternImage
@@ -64,6 +65,27 @@ def test_start_weights_come_from_bundled_files_runs_and_official_ones(tmp_path: 
     torch.save({"state_dict": {"nonsense": torch.zeros(1)}}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="nonsense"):
         read_weights(tmp_path / "other.pth", big)
+
+
+def test_weights_without_the_detail_parts_grow_them(tmp_path: Path, caplog) -> None:
+    """Old weights stay as they are, the new parts begin as `initialise` makes them; it is said."""
+    grown = dataclasses.replace(NETWORK, readout=True, detail_window=3, detail_channels=4)
+    old = toy_model(network=without_detail(grown))
+    save_bundled(old.state_dict(), old.config, tmp_path / "old.safetensors", {})
+    settings = {f"vmos__{k}": v for k, v in vars(grown).items()}
+    recipe = dataclasses.replace(toy_recipe(), settings=settings)
+    with caplog.at_level(logging.INFO):
+        model = start_model(recipe, tmp_path / "old.safetensors")
+    assert model.config == grown and "detail_decoder.correction.weight" in caplog.text
+    state = model.state_dict()
+    for name, value in old.state_dict().items():
+        assert torch.equal(state[name], value.half().float()), name
+    new = state.keys() - old.state_dict().keys()
+    assert new and all("detail" in name for name in new)
+    assert not state["detail_decoder.correction.weight"].any()
+    assert state["detail_readout.weight"].tolist() == pytest.approx([0.3])
+    with pytest.raises(CheckpointError, match="another network"):
+        start_model(dataclasses.replace(recipe, settings={}), tmp_path / "old.safetensors")
 
 
 def test_the_light_encoder_starts_from_the_package_s_file(tmp_path: Path) -> None:
