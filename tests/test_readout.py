@@ -10,8 +10,9 @@ import torch
 from tests.networks import SMALL, small_model
 from tests.tolerances import TOLERANCES
 from tracker.training.start import without_detail
+from tracker.vmos.identity import IdentityReadout, mean_shares
 from tracker.vmos.memory import LayerMemory
-from tracker.vmos.model import IdentityReadout, ImageFeatures, VmosModel, mean_shares
+from tracker.vmos.model import ImageFeatures, VmosModel
 
 
 def one_hot(labels: torch.Tensor, identities: int) -> torch.Tensor:

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tracker.refiner import Refinement
-from tracker.vmos import groups, internimage, propagation
+from tracker.vmos import detail, gated, groups, internimage
 from tracker.vmos.memory import FrameMemory, side_by_side
 
 
@@ -172,8 +172,9 @@ def swapped(device: torch.device | str) -> Iterator[Counter[str]]:
         return call
 
     swaps = [
-        (propagation, "global_attention", dense_global_attention),
-        (propagation, "local_attention", dense_local_attention),
+        (gated, "global_attention", dense_global_attention),
+        (gated, "local_attention", dense_local_attention),
+        (detail, "local_attention", dense_local_attention),
         (groups, "LongTermMemory", JoinedMemory),
     ]
     if torch.device(device).type == "cpu":

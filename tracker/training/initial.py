@@ -12,8 +12,8 @@ from torch import nn
 
 from tracker.vmos.detail import DetailDecoder, DetailMatching
 from tracker.vmos.efficientnet import EfficientNetLite0
+from tracker.vmos.gated import GatedOutput, PropagationLayer
 from tracker.vmos.model import VmosModel
-from tracker.vmos.propagation import GatedOutput, PropagationLayer
 
 DETAIL_WEIGHT = 0.3
 """What the detail matching counts at first, beside 1 for either attention at 1/16."""

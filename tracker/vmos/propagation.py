@@ -1,51 +1,24 @@
 """Gated propagation through one or several scales (multi-scale DeAOT).
 
-Two branches run side by side through every layer: what the frame looks like (visual) and whose
-pixels they are (identity). Source: DeAOT (Yang and Yang, NeurIPS 2022) and the multi-scale
-variant of HQTrack (arXiv 2307.13974). Tokens are [B, H*W, C], row by row.
+Source: DeAOT (Yang and Yang, NeurIPS 2022) and the multi-scale variant of HQTrack
+(arXiv 2307.13974).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tracker.config import ScaleConfig
-from tracker.vmos.attention import global_attention, local_attention
 from tracker.vmos.detail import DetailMatching
-from tracker.vmos.memory import FrameMemory, Grid, LayerMemory
+from tracker.vmos.fusion import ScaleFusion
+from tracker.vmos.gated import LayerOutput, PropagationLayer, Recall
+from tracker.vmos.maps import to_image, to_tokens
+from tracker.vmos.memory import FrameMemory, Grid
 from tracker.vmos.trace import Trace
-
-EXPANSION = 2
-"""Width of values and gates over the width of the branch they belong to."""
-
-VALUE_ALIGNMENT = 16
-"""Values get zeros behind them up to a multiple of this: odd widths make products slow."""
-
-NORM_GROUPS = 8
-"""Groups of the GroupNorms behind convolutions."""
-
-
-@dataclass(frozen=True)
-class LayerOutput:
-    """Both branches [B, N, C], the trace, and what the shares came out as.
-
-    readout [B, N, 2, I]: identity shares as long- and short-term attention bring them; I is 0 in
-    layers without readout.
-    """
-
-    visual: Tensor
-    identity: Tensor
-    trace: Trace
-    readout: Tensor
-
-
-Recall = Callable[[int, Trace], tuple[LayerMemory, LayerMemory]]
-"""Long- and short-term memory for layer `index`, which has just made this trace."""
 
 
 @dataclass(frozen=True)
@@ -62,151 +35,6 @@ class Propagated:
     traces: tuple[Trace, ...]
     readout: Tensor
     detail: Tensor | None
-
-
-class GatedOutput(nn.Module):
-    """Gate, 5x5 depthwise convolution, projection: the tail of every gated attention."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        wide = channels * EXPANSION
-        self.depthwise = nn.Conv2d(wide, wide, 5, padding=2, groups=wide, bias=False)
-        self.project = nn.Linear(wide, channels)
-
-    def forward(self, attended: Tensor, gate: Tensor, grid: Grid) -> Tensor:
-        gated = to_image(attended * gate, grid)
-        return self.project(to_tokens(self.depthwise(gated)))
-
-
-class SelfPropagation(nn.Module):
-    """Gated attention of a frame to itself, both branches together."""
-
-    def __init__(self, channels: int, key_channels: int) -> None:
-        super().__init__()
-        wide = channels * EXPANSION
-        self.key = nn.Linear(2 * channels, key_channels)
-        self.visual_value = nn.Linear(channels, wide)
-        self.identity_value = nn.Linear(channels, wide)
-        self.visual_gate = nn.Linear(channels, wide)
-        self.identity_gate = nn.Linear(channels, wide)
-        self.output = GatedOutput(2 * channels)
-
-    def forward(self, visual: Tensor, identity: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        key = self.key(torch.cat([visual, identity], dim=-1))
-        value = F.silu(
-            torch.cat([self.visual_value(visual), self.identity_value(identity)], dim=-1)
-        )
-        gate = F.silu(torch.cat([self.visual_gate(visual), self.identity_gate(identity)], dim=-1))
-        attended = global_attention(key, key, value)
-        out_visual, out_identity = self.output(attended, gate, grid).chunk(2, dim=-1)
-        return out_visual, out_identity
-
-
-class PropagationLayer(nn.Module):
-    """One gated propagation module: long-term plus short-term attention, then self-attention.
-
-    The first layer of the network has no identity branch coming in (`first`). `readout`: how many
-    identity shares come behind the identity embeddings, to be attended to as they are.
-    """
-
-    def __init__(self, channels: int, window: int, first: bool, readout: int = 0) -> None:
-        super().__init__()
-        key_channels, wide = channels // 2, channels * EXPANSION
-        self.window = window
-        self.readout = readout
-        self.visual_norm = nn.LayerNorm(channels)
-        self.key_value = nn.Linear(channels, key_channels + wide)
-        self.visual_gate = nn.Linear(channels, wide)
-        self.identity_norm = None if first else nn.LayerNorm(channels)
-        self.identity_gate = None if first else nn.Linear(channels, wide)
-        self.identity_value = nn.Linear(channels if first else 2 * channels, wide)
-        self.long_term = GatedOutput(2 * channels)
-        self.short_term = GatedOutput(2 * channels)
-        self.relative_bias = nn.Linear(key_channels, window * window)
-        self.self_visual_norm = nn.LayerNorm(channels)
-        self.self_identity_norm = nn.LayerNorm(channels)
-        self.self_propagation = SelfPropagation(channels, key_channels)
-
-    def forward(
-        self, visual: Tensor, identity: Tensor | None, grid: Grid, index: int, recall: Recall
-    ) -> LayerOutput:
-        """visual, identity [B, N, C] on `grid`; memories come from `recall`."""
-        normed = self.visual_norm(visual)
-        key_channels = self.key_value.out_features - self.visual_gate.out_features
-        key, value = self.key_value(normed).tensor_split([key_channels], dim=-1)
-        value = F.silu(value)
-        gate = F.silu(self.visual_gate(normed))
-        if identity is None:
-            normed_identity = None
-            gate = torch.cat([gate, torch.ones_like(gate)], dim=-1)
-            identity = torch.zeros_like(visual)
-        else:
-            normed_identity = self.identity_norm(identity)
-            gate = torch.cat([gate, F.silu(self.identity_gate(normed_identity))], dim=-1)
-
-        trace = Trace(key, value, normed_identity, grid)
-        long_term, short_term = recall(index, trace)
-        far = global_attention(key, long_term.key, long_term.value)
-        bias = self.relative_bias(key)
-        near = local_attention(
-            key, short_term.key, short_term.value, bias, grid, window=self.window
-        )
-        wide = gate.shape[-1]
-        shares = slice(wide, wide + self.readout)
-        readout = torch.stack([far[..., shares], near[..., shares]], dim=2)
-        both = self.long_term(far[..., :wide], gate, grid)
-        both = both + self.short_term(near[..., :wide], gate, grid)
-        more_visual, more_identity = both.chunk(2, dim=-1)
-        visual, identity = visual + more_visual, identity + more_identity
-
-        more_visual, more_identity = self.self_propagation(
-            self.self_visual_norm(visual), self.self_identity_norm(identity), grid
-        )
-        return LayerOutput(visual + more_visual, identity + more_identity, trace, readout)
-
-    def remember(self, trace: Trace, embedding: Tensor) -> LayerMemory:
-        """The memory of a frame whose identity embedding [B, N, C + readout] is now known."""
-        embedding, shares = embedding.tensor_split([embedding.shape[-1] - self.readout], dim=-1)
-        if trace.identity is not None:
-            embedding = torch.cat([trace.identity, embedding], dim=-1)
-        identity_value = F.silu(self.identity_value(embedding))
-        shares = F.pad(shares, (0, -self.readout % VALUE_ALIGNMENT)).to(identity_value.dtype)
-        value = torch.cat([trace.value, identity_value, shares], dim=-1)
-        return LayerMemory(trace.key, value, trace.grid, trace.identity)
-
-    def relabel(self, memory: LayerMemory, embedding: Tensor) -> LayerMemory:
-        """The memory of one frame with another identity embedding [B, N, C + readout]."""
-        visual = memory.value[..., : self.visual_gate.out_features]
-        return self.remember(Trace(memory.key, visual, memory.identity, memory.grid), embedding)
-
-
-class ScaleFusion(nn.Module):
-    """From a coarse scale to the next finer one, in both branches, with the encoder's features."""
-
-    def __init__(self, coarse_channels: int, encoder_channels: int, channels: int) -> None:
-        super().__init__()
-        self.visual_in = ConvGroupNorm(coarse_channels, channels, 1)
-        self.identity_in = ConvGroupNorm(coarse_channels, channels, 1)
-        self.visual_out = nn.Sequential(ResidualBlock(channels), ResidualBlock(channels))
-        self.identity_out = nn.Sequential(ResidualBlock(channels), ResidualBlock(channels))
-        self.encoder_in = nn.Conv2d(encoder_channels, channels, 1)
-
-    def forward(
-        self, visual: Tensor, identity: Tensor, grid: Grid, encoded: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """visual, identity [B, N, C] on `grid`; encoded [B, E, H, W] gives the finer grid."""
-        finer: Grid = (encoded.shape[2], encoded.shape[3])
-        shortcut = self.encoder_in(encoded)
-
-        def fuse(tokens: Tensor, squeeze: nn.Module, refine: nn.Module) -> Tensor:
-            image = F.relu(squeeze(to_image(tokens, grid)))
-            image = F.interpolate(image, finer, mode="bilinear", align_corners=True)
-            return to_tokens(F.relu(refine(shortcut + image)))
-
-        return (
-            fuse(visual, self.visual_in, self.visual_out),
-            fuse(identity, self.identity_in, self.identity_out),
-        )
 
 
 class Propagation(nn.Module):
@@ -290,37 +118,3 @@ class Propagation(nn.Module):
         """The memory of the same frame with other identity embeddings, one per layer."""
         together = zip(self.remembering, memory, embeddings, strict=True)
         return tuple(layer.relabel(of_layer, embedding) for layer, of_layer, embedding in together)
-
-
-class ConvGroupNorm(nn.Module):
-    """Convolution of odd size that keeps the map's size, then GroupNorm."""
-
-    def __init__(self, inputs: int, outputs: int, size: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, size, padding=size // 2)
-        self.norm = nn.GroupNorm(NORM_GROUPS, outputs)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.norm(self.conv(image))
-
-
-class ResidualBlock(nn.Module):
-    """Twice relu, 3x3 convolution, GroupNorm, added to the input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = ConvGroupNorm(channels, channels, 3)
-        self.second = ConvGroupNorm(channels, channels, 3)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return image + self.second(F.relu(self.first(F.relu(image))))
-
-
-def to_image(tokens: Tensor, grid: Grid) -> Tensor:
-    """[B, H*W, C] -> [B, C, H, W]."""
-    return tokens.transpose(1, 2).unflatten(2, grid)
-
-
-def to_tokens(image: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, H*W, C]."""
-    return image.flatten(2).transpose(1, 2)
