@@ -90,7 +90,7 @@ def make(refiner: object = None, gate: float = 0.1) -> tuple[HQTracker, list[Pai
         sessions.append(PaintedSession())
         return sessions[-1]
 
-    config = preset("hqtrack-lite", refiner__gate_iou=gate)
+    config = preset("hqtrack-lite", refiner__gate_iou=gate, presence__min_confidence=0.0)
     return HQTracker(new_session, refiner, config, "stand-in"), sessions
 
 

@@ -150,8 +150,9 @@ class RefinerConfig:
 class PresenceConfig:
     """When an object counts as absent although some pixels went to it.
 
-    Below `min_confidence` (0 to 1: the mean probability of the object over its pixels) it is
-    answered as absent. What is remembered stays as it is: a doubtful object may recover.
+    Below `min_confidence` (0 to 1: the mean probability of the object over its pixels, less for
+    one that is smaller than it used to be; see `tracker.presence`) it is answered as absent. What
+    is remembered stays as it is: a doubtful object may recover.
     """
 
     min_confidence: float = 0.0
@@ -225,7 +226,7 @@ PRESETS: Mapping[str, TrackerConfig] = {
         vmos=LITE_VMOS,
         frame=FrameConfig(min_short_edge=368, max_short_edge=368),
         memory=MemoryConfig(capacity=3, short_term_lag=1),
-        presence=PresenceConfig(min_confidence=0.65),
+        presence=PresenceConfig(min_confidence=0.44),
         compute=ComputeConfig(precision="auto"),
     ),
 }

@@ -23,6 +23,7 @@ from tracker.labels import (
     merge,
     without,
 )
+from tracker.presence import Presence
 from tracker.prompts import Prompt, check_prompt, fallback_mask
 from tracker.realtime import RefineSchedule
 from tracker.saved import load_state, save_state
@@ -67,6 +68,7 @@ class HQTracker:
         self._refiner = refiner
         self._schedule = RefineSchedule(config.realtime, clock)
         self._session: Session | None = None
+        self._presence = self._new_presence()
         self._count = 0
         self._removed: set[int] = set()
 
@@ -117,6 +119,8 @@ class HQTracker:
         session = self._new_session()
         segmented = session.start(image, labels, count)
         self._session, self._count, self._removed = session, count, set()
+        self._presence = self._new_presence()
+        self._presence.begin(labels, count)
         self._schedule.restart()
         return FrameResult(segmented.labels, segmented.confidence, np.zeros(count, dtype=bool))
 
@@ -137,8 +141,10 @@ class HQTracker:
         session = self._running()
         image, labels, count = self._checked(image, objects)
         ahead = self._begin(image)
-        segmented = self._without_doubtful(session.step_and_add(image, labels, count))
+        segmented = session.step_and_add(image, labels, count)
         known, self._count = self._count, self._count + count
+        self._presence.begin(segmented.labels, self._count)
+        segmented = self._without_doubtful(segmented)
         return self._refine(ahead, segmented, known)
 
     def remove_objects(self, numbers: Iterable[int]) -> None:
@@ -194,7 +200,8 @@ class HQTracker:
         OSError.
         """
         tensors, record = self._running().pack()
-        save_state(path, tensors, record | {"removed": sorted(self._removed)}, self._identity)
+        own = {"removed": sorted(self._removed), "usual": self._presence.usual}
+        save_state(path, tensors, record | own, self._identity)
 
     def load_state(self, path: Path) -> None:
         """Go on with a video whose state was saved, exactly as if it had never stopped.
@@ -206,6 +213,7 @@ class HQTracker:
         session.restore(tensors, record)
         self._session, self._count = session, record["count"]
         self._removed = set(record["removed"])
+        self._presence = self._new_presence(record["usual"])
 
     @property
     def _identity(self) -> str:
@@ -214,6 +222,7 @@ class HQTracker:
     def reset(self) -> None:
         """Forget the video and free what was remembered of it."""
         self._session, self._count, self._removed = None, 0, set()
+        self._presence = self._new_presence()
 
     def warm_up(self) -> None:
         """Run two blank frames, so that the first real one meets no start-up cost; resets."""
@@ -245,9 +254,12 @@ class HQTracker:
             )
         return self._session
 
+    def _new_presence(self, usual: Sequence[float] = ()) -> Presence:
+        return Presence(self.config.presence.min_confidence, usual)
+
     def _without_doubtful(self, segmented: Segmented) -> FrameResult:
-        """The segmenter's answer; objects below the least confidence are absent in it."""
-        doubtful = segmented.confidence < self.config.presence.min_confidence
+        """The segmenter's answer, without the objects that it is too unsure of."""
+        doubtful = self._presence.absent(segmented.labels, segmented.confidence)
         confidence = np.where(doubtful, 0, segmented.confidence).astype(np.float32)
         return FrameResult(
             without(segmented.labels, np.flatnonzero(doubtful) + 1),
