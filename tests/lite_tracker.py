@@ -1,4 +1,4 @@
-"""The light model as it is, for tiny frames: they are not enlarged for the network."""
+"""The light model as it is, for tiny frames: they are enlarged to twice the size only."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from tracker import HQTracker
 
 
 def make() -> HQTracker:
-    return HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_short_edge=None)
+    return HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_short_edge=128)
