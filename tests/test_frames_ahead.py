@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -96,6 +97,14 @@ def test_errors_are_those_of_reading(tmp_path, frames):
         frames.read(tmp_path / "2.png")
     with pytest.raises(FrameError, match=r"9\.png"):
         frames.read(tmp_path / "9.png")
+
+
+def test_what_is_no_file_is_not_read_ahead(tmp_path, frames, read):
+    """A named pipe that nobody writes to would be waited for without end."""
+    write(tmp_path / "1.png", 1)
+    os.mkfifo(tmp_path / "2.png")
+    frames.read(tmp_path / "1.png")
+    assert [name for name, _ in read] == ["1.png"]
 
 
 def test_its_thread_ends_with_it(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,9 @@ def successor(path: Path) -> Path | None:
 
 
 def _version(path: Path) -> tuple[int, int] | None:
+    """(size, time of change) of a regular file; None for what is none: reading it may never end."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None

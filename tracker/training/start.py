@@ -75,15 +75,12 @@ def without_detail(config: VmosConfig) -> VmosConfig:
 
 def _grown(model: VmosModel, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state with start values for the parts of `tracker.vmos.detail` that it lacks, logged."""
+    new = [name for name in model.state_dict() if name not in state and DETAIL in name]
+    if not new:
+        return state
     initialise(model)
-    new = {
-        name: value
-        for name, value in model.state_dict().items()
-        if name not in state and DETAIL in name
-    }
-    if new:
-        log.info("start: %s begin anew", ", ".join(new))
-    return {**state, **new}
+    log.info("start: %s begin anew", ", ".join(new))
+    return {**state, **{name: model.state_dict()[name] for name in new}}
 
 
 def _start_afresh(model: VmosModel, recipe: Recipe, encoder_file: Path | None) -> None:
