@@ -101,7 +101,7 @@ def test_bad_settings_are_errors(tmp_path: Path, loaded: list[tuple]) -> None:
         ("frame__stride", None),
         ("refiner__gate_iou", "half"),
         ("refiner__gate_iou", 1.5),
-        ("presence__min_confidence", -0.1),
+        ("presence__threshold", -0.1),
         ("memory__eviction", "random"),
         ("memory__incomplete", True),
     ],

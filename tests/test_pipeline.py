@@ -90,7 +90,7 @@ def make(refiner: object = None, gate: float = 0.1) -> tuple[HQTracker, list[Pai
         sessions.append(PaintedSession())
         return sessions[-1]
 
-    config = preset("hqtrack-lite", refiner__gate_iou=gate, presence__min_confidence=0.0)
+    config = preset("hqtrack-lite", refiner__gate_iou=gate, presence__threshold=0.0)
     return HQTracker(new_session, refiner, config, "stand-in"), sessions
 
 
@@ -412,21 +412,24 @@ def test_a_refiner_segments_prompts_and_what_it_misses_is_guessed() -> None:
 
 
 @dataclass
-class UnsureSession(PaintedSession):
-    """Is ever less sure of later objects: 0.75, 0.375, 0.25."""
+class DoubtingSession(PaintedSession):
+    """Becomes less sure of its objects in its third frame, of later ones more: 1/2, 1/3, 1/4."""
 
     def _answer(self, labels: np.ndarray) -> Answer:
         answer = super()._answer(labels)
-        return Answer(answer.labels, answer.confidence / np.arange(1, self.count + 1))
+        doubt = np.arange(2, 2 + self.count) if len(self.answers) == 3 else 1
+        return Answer(answer.labels, answer.confidence / doubt)
 
 
-@pytest.mark.parametrize(("least", "kept"), [(0.0, 3), (0.3, 2), (0.7, 1), (0.8, 0)])
-def test_an_object_of_little_confidence_is_answered_as_absent(least: float, kept: int) -> None:
-    config = preset("hqtrack-lite", presence__min_confidence=least)
+@pytest.mark.parametrize(("threshold", "kept"), [(0.0, 3), (0.3, 2), (0.4, 1), (0.6, 0)])
+def test_an_object_is_absent_that_becomes_doubtful(threshold: float, kept: int) -> None:
+    config = preset("hqtrack-lite", presence__threshold=threshold)
     refiner = BoxFiller()
-    tracker = HQTracker(UnsureSession, refiner, config, "stand-in")
+    tracker = HQTracker(DoubtingSession, refiner, config, "stand-in")
     masks = rectangle(0, 0, 3, 3), rectangle(5, 5, 8, 8), rectangle(12, 12, 15, 15)
     assert tracker.initialize(frame(), masks).present.all()
+    assert tracker.track(frame(*masks)).present.all()
+    refiner.boxes.clear()
     result = tracker.track(frame(*masks))
     assert result.present.tolist() == [number < kept for number in range(3)]
     assert (result.confidence > 0).tolist() == result.present.tolist()

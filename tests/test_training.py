@@ -165,7 +165,7 @@ def test_a_rollout_on_the_truth_equals_a_session(lag: int) -> None:
 
     batch = batch_of(ToyClips(frames=6), range(3, 4), [[0, 1, 2, 3]])
     with torch.inference_mode():
-        rollout(model, batch, RolloutPlan(False, lag, frozenset({2, 4})), keep)
+        rollout(model, batch, RolloutPlan(False, lag, frozenset({2, 4}), range(1, 6)), keep)
     memory = MemoryConfig(capacity=4, interval=2, short_term_lag=lag)
     session = VmosSession(model, dataclasses.replace(TRACKER, memory=memory), "cpu")
     session.start(clip.frames[0], clip.labels[0], clip.count)
@@ -183,7 +183,7 @@ def test_a_rollout_on_its_own_answers_equals_a_session() -> None:
     clip, model = ToyClips(frames=5)[4], toy_model().eval()
     batch = batch_of(ToyClips(frames=5), range(4, 5), [[0, 1, 2, 3]])
     with torch.inference_mode():
-        _, predicted = rollout(model, batch, RolloutPlan(True, 1, frozenset({2})), plain_loss)
+        _, predicted = rollout(model, batch, RolloutPlan(True, 1, frozenset({2}), range(1, 5)), plain_loss)
     session = VmosSession(model, TRACKER, "cpu")
     session.start(clip.frames[0], clip.labels[0], clip.count)
     for t in range(1, 5):
@@ -191,9 +191,30 @@ def test_a_rollout_on_its_own_answers_equals_a_session() -> None:
         assert differs.mean() < 0.002  # ties
 
 
+def test_frames_that_are_only_tracked_give_what_they_gave_and_no_gradients() -> None:
+    """The same answers, the losses of the learned frames, and gradients from nowhere else."""
+    model, seen = toy_model(), []
+
+    def loss(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+        seen.append(plain_loss(logits, labels, counts))
+        return seen[-1]
+
+    batch = batch_of(ToyClips(frames=6), range(2), [[0, 1, 2, 3]] * 2)
+    with torch.no_grad():
+        _, whole = rollout(model, batch, RolloutPlan(True, 1, frozenset({1, 3}), range(1, 6)), loss)
+    expected = torch.stack(seen[2:4]).mean()
+    batch.images.requires_grad_()
+    total, part = rollout(model, batch, RolloutPlan(True, 1, frozenset({1, 3}), range(3, 5)), loss)
+    assert (part != whole[:, :4]).float().mean() < 0.002  # ties
+    assert total.item() == pytest.approx(expected.item(), rel=1e-3)
+    total.backward()
+    reached = batch.images.grad.flatten(2).any(dim=2)
+    assert reached.tolist() == [[True, False, False, True, True, False]] * 2
+
+
 def test_identities_given_and_identities_of_the_model_permute_together() -> None:
     order = torch.tensor([0, 3, 1, 2])  # object k has identity order[k]
-    plan, clips = RolloutPlan(False, 1, frozenset({1})), ToyClips(frames=4)
+    plan, clips = RolloutPlan(False, 1, frozenset({1}), range(1, 4)), ToyClips(frames=4)
     model = toy_model().eval()
     permuted = VmosModel(NETWORK).eval()
     state = {k: v.clone() for k, v in model.state_dict().items()}
@@ -231,7 +252,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
         for parameter in model.parameters():
             parameter.data.add_(0.02 * torch.randn_like(parameter))
     batch = batch_of(ToyClips(size=97), range(1), [list(range(11))])
-    loss, _ = rollout(model, batch, RolloutPlan(True, 1, frozenset({1})), plain_loss)
+    loss, _ = rollout(model, batch, RolloutPlan(True, 1, frozenset({1}), range(1, 3)), plain_loss)
     loss.backward()
     # Only the logits of the two objects and the background are looked at; their rows suffice.
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]

@@ -127,6 +127,16 @@ def test_own_answers_enter_memory_later_and_more_often() -> None:
     assert set().union(*(plan.long_term for plan in drawn)) == {1, 2, 3, 4}
 
 
+def test_a_step_learns_from_a_stretch_anywhere_in_the_clip() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [draw_plan(rng, RolloutConfig(learned=3), 0, 8).learned for _ in range(300)]
+    assert {(r.start, r.stop) for r in drawn} == {(start, start + 3) for start in range(1, 6)}
+    assert draw_plan(rng, RolloutConfig(), 0, 8).learned == range(1, 8)
+    assert draw_plan(rng, RolloutConfig(learned=9), 0, 8).learned == range(1, 8)
+    with pytest.raises(ConfigError, match="learned is 0"):
+        RolloutConfig(learned=0)
+
+
 def test_identities_are_permutations_with_the_background_in_front() -> None:
     rng = np.random.default_rng(0)
     ordered = draw_identities(rng, 5, 11, in_order=1.0)

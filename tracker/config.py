@@ -150,15 +150,16 @@ class RefinerConfig:
 class PresenceConfig:
     """When an object counts as absent although some pixels went to it.
 
-    Below `min_confidence` (0 to 1: the mean probability of the object over its pixels, less for
-    one that is smaller than it used to be; see `tracker.presence`) it is answered as absent. What
-    is remembered stays as it is: a doubtful object may recover.
+    An object is compared with itself: its confidence and its length, as shares of what is usual for
+    it, are multiplied. Below `threshold` (0: every object that has a pixel is there, to 1) it is
+    answered as absent; see `tracker.presence`. What is remembered stays as it is: a doubtful object
+    may recover.
     """
 
-    min_confidence: float = 0.0
+    threshold: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_share("presence__min_confidence", self.min_confidence)
+        _check_share("presence__threshold", self.threshold)
 
 
 @dataclass(frozen=True)
@@ -226,7 +227,7 @@ PRESETS: Mapping[str, TrackerConfig] = {
         vmos=LITE_VMOS,
         frame=FrameConfig(min_short_edge=368, max_short_edge=368),
         memory=MemoryConfig(capacity=3, short_term_lag=1),
-        presence=PresenceConfig(min_confidence=0.44),
+        presence=PresenceConfig(threshold=0.45),
         compute=ComputeConfig(precision="auto"),
     ),
 }

@@ -23,7 +23,7 @@ from tracker.labels import (
     merge,
     without,
 )
-from tracker.presence import Presence
+from tracker.presence import Presence, Usual
 from tracker.prompts import Prompt, check_prompt, fallback_mask
 from tracker.realtime import RefineSchedule
 from tracker.saved import load_state, save_state
@@ -200,7 +200,7 @@ class HQTracker:
         OSError.
         """
         tensors, record = self._running().pack()
-        own = {"removed": sorted(self._removed), "usual": self._presence.usual}
+        own = {"removed": sorted(self._removed), "usual": self._presence.usual._asdict()}
         save_state(path, tensors, record | own, self._identity)
 
     def load_state(self, path: Path) -> None:
@@ -213,7 +213,7 @@ class HQTracker:
         session.restore(tensors, record)
         self._session, self._count = session, record["count"]
         self._removed = set(record["removed"])
-        self._presence = self._new_presence(record["usual"])
+        self._presence = self._new_presence(Usual(**record["usual"]))
 
     @property
     def _identity(self) -> str:
@@ -254,8 +254,8 @@ class HQTracker:
             )
         return self._session
 
-    def _new_presence(self, usual: Sequence[float] = ()) -> Presence:
-        return Presence(self.config.presence.min_confidence, usual)
+    def _new_presence(self, usual: Usual = Usual((), ())) -> Presence:
+        return Presence(self.config.presence.threshold, usual)
 
     def _without_doubtful(self, segmented: Segmented) -> FrameResult:
         """The segmenter's answer, without the objects that it is too unsure of."""

@@ -87,11 +87,20 @@ def prepare(
 def draw_plan(
     rng: np.random.Generator, config: RolloutConfig, progress: float, length: int
 ) -> RolloutPlan:
-    """How a step's rollout remembers; `progress` of the run is 0 to 1, `length` in frames."""
+    """A step's rollout; `progress` of the run is 0 to 1, `length` in frames."""
     ramp = (progress - config.own_from) / max(1e-9, 1 - config.own_from)
     own = rng.random() < config.own_at_most * float(np.clip(2 * ramp, 0, 1))
     middle = [t for t in range(1, length - 1) if rng.random() < MIDDLE_SHARE]
-    return RolloutPlan(bool(own), int(rng.choice(config.lags)), frozenset(middle))
+    lag = int(rng.choice(config.lags))
+    return RolloutPlan(bool(own), lag, frozenset(middle), draw_learned(rng, config, length))
+
+
+def draw_learned(rng: np.random.Generator, config: RolloutConfig, length: int) -> range:
+    """The frames that a step learns from: `config.learned` of those after the first."""
+    if config.learned is None or config.learned >= length - 1:
+        return range(1, length)
+    start = int(rng.integers(1, length - config.learned + 1))
+    return range(start, start + config.learned)
 
 
 def draw_identities(

@@ -18,14 +18,16 @@ COLOURS = np.array([
 
 
 def mask_picture(clip: ClipBatch, predicted: Tensor) -> np.ndarray:
-    """The batch's first clip as [3 * S, T * S, 3] uint8 RGB: frames, truth, prediction below.
+    """The batch's first clip as [3 * S, T' * S, 3] uint8 RGB: frames, truth, prediction below.
 
-    predicted [B, T - 1, S, S] int64: labels of the frames after the first.
+    predicted [B, T' - 1, S, S] int64: labels of the frames after the first, as far as the clip was
+    used.
     """
+    length = 1 + predicted.shape[1]
     deviation, mean = np.array(IMAGENET_STD), np.array(IMAGENET_MEAN)
-    frames = clip.images[0].float().permute(0, 2, 3, 1).cpu().numpy() * deviation + mean
+    frames = clip.images[0, :length].float().permute(0, 2, 3, 1).cpu().numpy() * deviation + mean
     frames = np.clip(255 * frames, 0, 255)
-    truth = clip.labels[0].cpu().numpy()
+    truth = clip.labels[0, :length].cpu().numpy()
     answers = np.concatenate([truth[:1], predicted[0].cpu().numpy()])
     rows = [np.concatenate(row, axis=1) for row in (frames, _over(frames, truth))]
     rows.append(np.concatenate(_over(frames, answers), axis=1))

@@ -70,6 +70,8 @@ class RolloutConfig:
     `own_at_most` is the share of clips in the end; `lags` are the short-term distances drawn from.
     Objects get the first identities in order with probability `in_order`, else random ones.
     The share of the hardest pixels that counts falls from 1 until `hard_until` of the run.
+    A step learns from `learned` frames one after another, anywhere in the clip; those before them
+    are only tracked, so that it starts from what the model makes of a longer way. None: from all.
     """
 
     own_from: float = 0.3
@@ -77,6 +79,11 @@ class RolloutConfig:
     lags: tuple[int, ...] = (1, 2)
     in_order: float = 0.0
     hard_until: float = 0.5
+    learned: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.learned is not None and self.learned < 1:
+            raise ConfigError(f"learned is {self.learned}; it must be 1 or more")
 
 
 @dataclass(frozen=True)

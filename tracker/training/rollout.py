@@ -6,7 +6,7 @@ and from a short-term frame, then remembered itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,24 +36,30 @@ class ClipBatch:
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """How a rollout remembers, drawn anew for every step.
+    """How a rollout remembers, and what is learned from; drawn anew for every step.
 
     own: a frame enters memory with the model's own prediction instead of the truth.
     lag: the short-term memory is this many frames back (or the first frame).
     long_term: frames (beside the reference) that join the long-term memory.
+    learned: frames with a loss, one after another, from 1 on at the earliest. Those before them are
+    only tracked, without gradients; the clip ends with them.
     """
 
     own: bool
     lag: int
     long_term: frozenset[int]
+    learned: range
 
 
 def rollout(
     model: VmosModel, clip: ClipBatch, plan: RolloutPlan, loss: Loss
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss over frames 1.., and the predicted labels [B, T - 1, S, S] (no gradient)."""
-    length = clip.images.shape[1]
-    frames = _encode_all(model, clip.images)
+    """Mean loss over the learned frames, and the predicted labels [B, T' - 1, S, S] (no gradient).
+
+    T': as far as the clip is used.
+    """
+    length, learned = plan.learned.stop, plan.learned
+    frames = _encode(model, clip.images, learned)
     asked_for = clip.identities[:, : int(clip.counts.max()) + 1]
     reference = _embed(model, frames[0], clip.labels[:, 0], clip.identities)
     memory = model.introduce(frames[0], reference)
@@ -62,27 +68,42 @@ def rollout(
     losses, predictions = [], []
     for t in range(1, length):
         short_term = remembered[max(0, t - plan.lag)]
-        propagated = model.propagate(frames[t], side_by_side(long_term), short_term)
-        logits = _in_clip_order(model.decode(propagated).float(), asked_for)
-        logits = F.interpolate(logits, clip.labels.shape[2:], mode="bilinear", align_corners=True)
-        losses.append(loss(logits, clip.labels[:, t], clip.counts))
-        predictions.append(_predicted(logits.detach(), clip.counts))
-        if t + 1 == length:
-            break
-        labels = predictions[-1] if plan.own else clip.labels[:, t]
-        embeddings = _embed(model, frames[t], labels, clip.identities)
-        memory = model.remember(propagated.traces, embeddings)
+        with torch.set_grad_enabled(t in learned and torch.is_grad_enabled()):
+            propagated = model.propagate(frames[t], side_by_side(long_term), short_term)
+            logits = _in_clip_order(model.decode(propagated).float(), asked_for)
+            size = clip.labels.shape[2:]
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=True)
+            predictions.append(_predicted(logits.detach(), clip.counts))
+            if t in learned:
+                losses.append(loss(logits, clip.labels[:, t], clip.counts))
+            if t + 1 == length:
+                break
+            labels = predictions[-1] if plan.own else clip.labels[:, t]
+            embeddings = _embed(model, frames[t], labels, clip.identities)
+            memory = model.remember(propagated.traces, embeddings)
         remembered.append(memory)
         if t in plan.long_term:
             long_term.append(memory)
     return torch.stack(losses).mean(), torch.stack(predictions, dim=1)
 
 
-def _encode_all(model: VmosModel, images: Tensor) -> list[ImageFeatures]:
-    """All frames of all clips in one batch; a list over time."""
-    encoded = model.encode_image(images.flatten(0, 1))
-    maps = [image.unflatten(0, images.shape[:2]) for image in encoded.maps]
-    return [ImageFeatures(tuple(m[:, t] for m in maps)) for t in range(images.shape[1])]
+def _encode(model: VmosModel, images: Tensor, learned: range) -> dict[int, ImageFeatures]:
+    """The frames of all clips by their number: the reference and those learned in one batch."""
+    with torch.no_grad():
+        encoded = _encode_frames(model, images, range(1, learned.start))
+    return encoded | _encode_frames(model, images, (0, *learned))
+
+
+def _encode_frames(
+    model: VmosModel, images: Tensor, numbers: Sequence[int]
+) -> dict[int, ImageFeatures]:
+    if not numbers:
+        return {}
+    chosen = images[:, list(numbers)]
+    encoded = model.encode_image(chosen.flatten(0, 1))
+    maps = [image.unflatten(0, chosen.shape[:2]) for image in encoded.maps]
+    together = enumerate(numbers)
+    return {t: ImageFeatures(tuple(m[:, place] for m in maps)) for place, t in together}
 
 
 def _embed(
