@@ -60,6 +60,9 @@ class Still:
         count = len(self.masks)
         return FrameResult(masks_to_labels(np.array(self.masks)), np.ones(count), np.ones(count))
 
+    def settle(self) -> None:
+        pass
+
     def reset(self) -> None:
         self.masks = []
 

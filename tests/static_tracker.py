@@ -3,7 +3,7 @@
 
 Every frame moves them one pixel to the right (columns leave at the right edge). What the file name
 of a frame says happens: raise, cuda, print, exit, hang, slow, noise, lose (object 1 absent), short
-(one object too few). STATIC_LOADS names a file that gets a line per load; STATIC_FAULT is what
+(one object too few), unsettled (what is done after the answer fails). STATIC_LOADS names a file that gets a line per load; STATIC_FAULT is what
 happens while loading: raise, exit, hang, slow.
 """
 
@@ -57,6 +57,10 @@ class StaticTracker:
         labels = masks_to_labels(self.masks)
         confidence = 1 / np.arange(1, len(self.masks) + 1)
         return _disturb(Result(labels, confidence.astype(np.float32)))
+
+    def settle(self) -> None:
+        if "unsettled" in _events:
+            raise MemoryError("after the answer")
 
     def reset(self) -> None:
         self.masks = np.zeros((0, 0, 0), bool)

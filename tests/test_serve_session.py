@@ -134,6 +134,15 @@ def test_a_failing_frame_ends_the_session_with_the_reason(
     assert "Traceback" in shared.log.read_text()
 
 
+def test_what_an_answer_need_not_wait_for_is_done_after_it(shared: Station) -> None:
+    """It fails, and that answer has arrived all the same; the next frame is told why."""
+    session = shared.session()
+    session.initialize(square(3, 4))
+    assert np.array_equal(session.frame(name="unsettled"), [square(4, 4)])
+    with pytest.raises(trax.TraxException, match="MemoryError: after the answer"):
+        session.frame()
+
+
 def test_a_fault_in_the_first_frame_is_told_too(shared: Station) -> None:
     session = shared.session()
     with pytest.raises(trax.TraxException, match=r"missing\.png"):

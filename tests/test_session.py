@@ -134,6 +134,22 @@ def test_an_eleventh_object_added_later_opens_a_second_group():
     assert one.step(frames[2]).confidence.shape == (11,)
 
 
+def test_settling_early_or_late_changes_nothing():
+    """Nor does what the caller does with an answer in between."""
+    frames = video(6)
+    one, other = session(), session()
+    for each in (one, other):
+        each.start(frames[0], squares(2), 2)
+    for number in range(1, 6):
+        early = one.step(frames[number])
+        one.settle()
+        late = other.step(frames[number])
+        np.testing.assert_array_equal(early.labels, late.labels)
+        np.testing.assert_array_equal(early.confidence, late.confidence)
+        early.labels[:], late.labels[:] = 0, 1
+    assert one.memory_frames == other.memory_frames
+
+
 def test_the_reference_and_frames_with_new_objects_stay_in_memory():
     frames = video(12)
     one = session()

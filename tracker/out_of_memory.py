@@ -149,15 +149,19 @@ class SessionWithinMemory:
                 raise
         release()
         logger.warning("no memory to start %d objects: tried again with what others gave", count)
-        return self._named(image, lambda: self._session.start(image, labels, count))
+        return self._named(_what(image), lambda: self._session.start(image, labels, count))
 
     def step(self, image: np.ndarray) -> Segmented:
         """As `Session.step`."""
-        return self._named(image, lambda: self._session.step(image))
+        return self._named(_what(image), lambda: self._session.step(image))
+
+    def settle(self) -> None:
+        """As `Session.settle`."""
+        self._named("this frame", self._session.settle)
 
     def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented:
         """As `Session.step_and_add`."""
-        return self._named(image, lambda: self._session.step_and_add(image, labels, count))
+        return self._named(_what(image), lambda: self._session.step_and_add(image, labels, count))
 
     def remove(self, objects: Sequence[int]) -> None:
         """As `Session.remove`."""
@@ -171,7 +175,7 @@ class SessionWithinMemory:
         """As `Session.restore`."""
         self._session.restore(tensors, record)
 
-    def _named(self, image: np.ndarray, action: Callable[[], _Answer]) -> _Answer:
+    def _named(self, what: str, action: Callable[[], _Answer]) -> _Answer:
         try:
             return action()
         except Exception as error:
@@ -179,8 +183,9 @@ class SessionWithinMemory:
                 raise
             cause = str(error).strip().splitlines()[0] if str(error).strip() else "no details"
         release()
-        height, width = image.shape[:2]
-        raise OutOfMemoryError(
-            f"the device has no memory left for this frame of {width} x {height} pixels ({cause}); "
-            f"{REMEDY}"
-        )
+        raise OutOfMemoryError(f"the device has no memory left for {what} ({cause}); {REMEDY}")
+
+
+def _what(image: np.ndarray) -> str:
+    height, width = image.shape[:2]
+    return f"this frame of {width} x {height} pixels"

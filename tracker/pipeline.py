@@ -131,6 +131,14 @@ class HQTracker:
         ahead = self._begin(image)
         return self._refine(ahead, self._without_doubtful(session.step(image)), self._count)
 
+    def settle(self) -> None:
+        """Finish what the last answer need not have waited for: the frame enters memory.
+
+        For a time in which nothing else is to be done; without it, the next frame waits for it.
+        """
+        if self._session is not None:
+            self._session.settle()
+
     def add_objects(self, image: np.ndarray, objects: Objects) -> FrameResult:
         """The next frame, in which new objects appear: in place of `track` for this frame.
 

@@ -71,6 +71,7 @@ def run_session(
                 if request.type == trax.TraxStatus.QUIT:
                     return None
                 server.status(session.answer(request))
+                tracker.settle()
     except (Exception, KeyboardInterrupt) as error:
         explained = isinstance(error, EXPLAINED)
         logger.error("session failed: %s", explain(error), exc_info=not explained)

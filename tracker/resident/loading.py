@@ -54,6 +54,9 @@ class TrackerLike(Protocol):
     def add_objects(self, image: np.ndarray, objects: Sequence[np.ndarray | Prompt]) -> ResultLike:
         """The next frame, in which new objects appear; they come last in the result."""
 
+    def settle(self) -> None:
+        """Called when an answer is on its way: time for what it need not have waited for."""
+
     def reset(self) -> None:
         """Forget the video, keep the models."""
 

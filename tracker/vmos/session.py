@@ -95,6 +95,7 @@ class VmosSession:
         self._groups: list[ObjectGroup] = []
         self._number = 0
         self._count = 0
+        self._unsettled: tuple[Prediction, Tensor] | None = None
 
     @property
     def count(self) -> int:
@@ -109,23 +110,32 @@ class VmosSession:
     @property
     def memory_frames(self) -> tuple[tuple[int, ...], int]:
         """Frames the first group holds: long-term in the bank's order, and the short-term one."""
+        self.settle()
         group = self._groups[0]
         return group.long_term.frames, group.short_term.frame
 
     @torch.inference_mode()
     def start(self, image: np.ndarray, labels: np.ndarray, count: int) -> VmosFrame:
         """Begin a video: its first frame, and its objects as label map [H, W] with ids 1..count."""
-        self._groups, self._number, self._count = [], 0, 0
+        self._groups, self._number, self._count, self._unsettled = [], 0, 0, None
         self._introduce(self._encode(image), labels, count)
         return VmosFrame(labels, _given(labels, count))
 
     @torch.inference_mode()
     def step(self, image: np.ndarray) -> VmosFrame:
-        """Segment the next frame and remember it."""
+        """Segment the next frame; it is remembered with `settle`, or with the next call at last."""
         prediction = self.predict(image)
         decided = prediction.decide()
-        self.remember(prediction, decided.labels)
+        labels = self._model_labels(decided.labels, prediction.frame.input_size)
+        self._unsettled = prediction, labels
         return decided
+
+    @torch.inference_mode()
+    def settle(self) -> None:
+        """Remember the frame of the last `step`: what its answer need not wait for."""
+        if self._unsettled is not None:
+            (prediction, labels), self._unsettled = self._unsettled, None
+            self._remember(prediction, labels, len(self._groups))
 
     @torch.inference_mode()
     def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> VmosFrame:
@@ -141,7 +151,8 @@ class VmosSession:
         merged[labels > 0] = labels[labels > 0].astype(merged.dtype) + old
         full = self._full_groups()
         self._introduce(prediction.frame, merged, total)
-        self._remember(prediction, merged, full)
+        model_labels = self._model_labels(merged, prediction.frame.input_size)
+        self._remember(prediction, model_labels, full)
         given = _given(merged, total)
         confidence = np.where(given[:old] > 0, decided.confidence, 0)
         return VmosFrame(merged, np.concatenate([confidence, given[old:]]).astype(np.float32))
@@ -152,6 +163,7 @@ class VmosSession:
 
         What is remembered of them becomes background, so that their pixels are free at once.
         """
+        self.settle()
         self._groups = [group for group in self._groups if set(group.live) - set(objects)]
         for group in self._groups:
             if own := [label for label in group.live if label in objects]:
@@ -159,6 +171,7 @@ class VmosSession:
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that changes from frame to frame: named tensors, and a record for JSON."""
+        self.settle()
         tensors, groups = pack_groups(self._groups)
         return tensors, {"number": self._number, "count": self._count, "groups": groups}
 
@@ -167,10 +180,12 @@ class VmosSession:
         placed = {name: tensor.to(self._device) for name, tensor in tensors.items()}
         self._groups = unpack_groups(placed, record["groups"], self._config.memory)
         self._number, self._count = record["number"], record["count"]
+        self._unsettled = None
 
     @torch.inference_mode()
     def predict(self, image: np.ndarray) -> Prediction:
         """Segment the next frame without remembering it: `remember` must follow."""
+        self.settle()
         self._number += 1
         frame = self._encode(image)
         grids = self._model.grids(frame.features)
@@ -189,13 +204,13 @@ class VmosSession:
     @torch.inference_mode()
     def remember(self, prediction: Prediction, labels: np.ndarray) -> None:
         """Put the predicted frame into memory with these labels [H, W] of the frame's size."""
-        self._remember(prediction, labels, len(self._groups))
-
-    def _remember(self, prediction: Prediction, labels: np.ndarray, groups: int) -> None:
-        """`remember`, for the first `groups` groups."""
         model_labels = self._model_labels(labels, prediction.frame.input_size)
+        self._remember(prediction, model_labels, len(self._groups))
+
+    def _remember(self, prediction: Prediction, labels: Tensor, groups: int) -> None:
+        """`remember` for the first `groups` groups, with labels of the network's input size."""
         for group, traces in zip(self._groups[:groups], prediction.traces[:groups], strict=True):
-            places = group.places_of(model_labels)
+            places = group.places_of(labels)
             shares = group.shares(places)
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, prediction.frame.features)
