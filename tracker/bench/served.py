@@ -60,12 +60,19 @@ class Replay:
         self._number += 1
         return Answer(labels, self._confidence)
 
+    def settle(self) -> None: ...
+
 
 class Recorder:
-    """A tracker whose calls are timed and written to a file, a line each."""
+    """A tracker whose calls are timed and written to a file, a line each.
+
+    What is done after an answer counts for the next frame, which a client without a pause of its
+    own waits for.
+    """
 
     def __init__(self, tracker: Any, record: Path, memory: Callable[[], dict[str, Any]]) -> None:
         self._tracker, self._record, self._memory = tracker, record, memory
+        self._after_answer = 0.0
         self.weights_note = getattr(tracker, "weights_note", "")
 
     def initialize(self, image: np.ndarray, masks: Any) -> Any:
@@ -74,10 +81,17 @@ class Recorder:
     def track(self, image: np.ndarray) -> Any:
         return self._timed(self._tracker.track, image)
 
+    def settle(self) -> None:
+        begin = time.perf_counter()
+        self._tracker.settle()
+        self._after_answer = time.perf_counter() - begin
+
     def _timed(self, call: Callable[..., Any], *args: Any) -> Any:
         begin = time.perf_counter()
         result = call(*args)
-        line = {"seconds": time.perf_counter() - begin, **self._memory()}
+        seconds = self._after_answer + time.perf_counter() - begin
+        self._after_answer = 0.0
+        line = {"seconds": seconds, **self._memory()}
         with self._record.open("a") as file:
             file.write(json.dumps(line) + "\n")
         return result
