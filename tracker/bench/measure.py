@@ -178,9 +178,11 @@ class _Steps:
         self._tracker.initialize(image, self._clip.masks(self._objects))
 
     def next(self) -> Any:
-        """From the file to the answer."""
+        """From the file to the answer, and into memory."""
         self.number += 1
-        return self._tracker.track(frames.read_image(self._clip.frame(self.number)))
+        result = self._tracker.track(frames.read_image(self._clip.frame(self.number)))
+        self._tracker.settle()
+        return result
 
 
 def _time_frames(job: Job, step: _Steps, found: Measured) -> None:

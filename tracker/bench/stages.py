@@ -24,7 +24,7 @@ _VMOS: Hooks = (
     ("propagate", "tracker.vmos.model:VmosModel.propagate"),
     ("decode", "tracker.vmos.model:VmosModel.decode"),
     ("labels", _SESSION + "Prediction.decide"),
-    ("memory", _SESSION + "VmosSession.remember"),
+    ("memory", _SESSION + "VmosSession.settle"),
     ("VMOS rest", _SESSION + "VmosSession.step"),
 )
 VMOS_STAGES = tuple(stage for stage, _ in _VMOS)
