@@ -3,8 +3,8 @@
 
 Every frame moves them one pixel to the right (columns leave at the right edge). What the file name
 of a frame says happens: raise, cuda, print, exit, hang, slow, noise, lose (object 1 absent), short
-(one object too few), unsettled (what is done after the answer fails). STATIC_LOADS names a file that gets a line per load; STATIC_FAULT is what
-happens while loading: raise, exit, hang, slow.
+(one object too few), unsettled (what is done after the answer fails). STATIC_LOADS names a file
+that gets a line per load; STATIC_FAULT is what happens while loading: raise, exit, hang, slow.
 """
 
 from __future__ import annotations

@@ -183,7 +183,9 @@ def test_a_rollout_on_its_own_answers_equals_a_session() -> None:
     clip, model = ToyClips(frames=5)[4], toy_model().eval()
     batch = batch_of(ToyClips(frames=5), range(4, 5), [[0, 1, 2, 3]])
     with torch.inference_mode():
-        _, predicted = rollout(model, batch, RolloutPlan(True, 1, frozenset({2}), range(1, 5)), plain_loss)
+        _, predicted = rollout(
+            model, batch, RolloutPlan(True, 1, frozenset({2}), range(1, 5)), plain_loss
+        )
     session = VmosSession(model, TRACKER, "cpu")
     session.start(clip.frames[0], clip.labels[0], clip.count)
     for t in range(1, 5):

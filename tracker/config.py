@@ -225,9 +225,9 @@ PRESETS: Mapping[str, TrackerConfig] = {
     "hqtrack-lite": TrackerConfig(
         name="hqtrack-lite",
         vmos=LITE_VMOS,
-        frame=FrameConfig(min_short_edge=368, max_short_edge=368),
-        memory=MemoryConfig(capacity=3, short_term_lag=1),
-        presence=PresenceConfig(threshold=0.45),
+        frame=FrameConfig(min_short_edge=336, max_short_edge=336),
+        memory=MemoryConfig(capacity=3, interval=20, short_term_lag=1),
+        presence=PresenceConfig(threshold=0.48),
         compute=ComputeConfig(precision="auto"),
     ),
 }

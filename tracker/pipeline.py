@@ -23,7 +23,7 @@ from tracker.labels import (
     merge,
     without,
 )
-from tracker.presence import Presence, Usual
+from tracker.presence import NOTHING_YET, Presence, Usual
 from tracker.prompts import Prompt, check_prompt, fallback_mask
 from tracker.realtime import RefineSchedule
 from tracker.saved import load_state, save_state
@@ -262,7 +262,7 @@ class HQTracker:
             )
         return self._session
 
-    def _new_presence(self, usual: Usual = Usual((), ())) -> Presence:
+    def _new_presence(self, usual: Usual = NOTHING_YET) -> Presence:
         return Presence(self.config.presence.threshold, usual)
 
     def _without_doubtful(self, segmented: Segmented) -> FrameResult:
@@ -287,9 +287,11 @@ class HQTracker:
 
         image: the frame, or the refiner's code of it. Nothing is refined where time is short.
         """
+        if self._refiner is None:
+            return segmented
         found, present = boxes(segmented.labels, segmented.count)
         prompted = np.flatnonzero(present[:known])
-        if self._refiner is None or len(prompted) == 0 or not self._schedule.allows():
+        if len(prompted) == 0 or not self._schedule.allows():
             return segmented
         with self._schedule.refining():
             proposals = self._refiner.refine(image, found[prompted]).masks

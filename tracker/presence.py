@@ -25,14 +25,17 @@ class Usual(NamedTuple):
     0 where an object had no pixel yet, or has not been segmented yet.
     """
 
-    area: Sequence[float]
-    confidence: Sequence[float]
+    area: Sequence[float] = ()
+    confidence: Sequence[float] = ()
+
+
+NOTHING_YET = Usual()
 
 
 class Presence:
     """What is usual for one video's objects, and which of them are there."""
 
-    def __init__(self, threshold: float, usual: Usual = Usual((), ())) -> None:
+    def __init__(self, threshold: float, usual: Usual = NOTHING_YET) -> None:
         """threshold: the limit, 0 (what has a pixel is there) to 1; usual: where to go on from."""
         self._threshold = threshold
         self._area = np.array(usual.area, np.float64)
