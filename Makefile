@@ -118,7 +118,7 @@ doctor:
 	@$$(command -v $(PYTHON) || echo $(PYTHON3)) -m tracker doctor $(ARGS)
 
 stop: $(STAMP)
-	$(PYTHON) -m tracker stop
+	$(PYTHON) -m tracker stop $(ARGS)
 
 test: $(STAMP)
 	$(PYTHON) -m pytest $(ARGS)

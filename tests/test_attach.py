@@ -187,6 +187,18 @@ def test_settings_of_the_environment_that_make_no_sense_name_the_variable(
         options_from(parser("test", "").parse_args([]))
 
 
+def test_a_relative_runtime_folder_begins_at_the_project_wherever_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client runs in a folder of the toolkit's, the server in the project."""
+    monkeypatch.setattr(places, "PROJECT", tmp_path / "project")
+    monkeypatch.setenv("HQTRACK_RUNTIME_DIR", "own")
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        assert places.runtime_folder() == tmp_path / "project" / "own"
+
+
 def test_a_stale_socket_is_replaced(here: Station) -> None:
     assert run_one(here.session()) == 0
     [state] = here.states()

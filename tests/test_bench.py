@@ -15,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.networks import SMALL, small_model
-from tracker.bench import filled, measure, opencv_floor, records, reference, series, tables
+from tracker.bench import filled, machine, measure, opencv_floor, records, reference, series, tables
 from tracker.bench.clip import Clip, draw_clip
 from tracker.bench.job import Job
 from tracker.bench.measure import Measured
@@ -351,6 +351,21 @@ def test_made_up_weights_are_those_of_the_settings(tmp_path: Path) -> None:
     before = model.state_dict()
     for name, value in load_vmos(config, second).state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_a_type_without_units_in_hardware_is_measured_on_small_matrices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates, asked = {torch.float32: 1e11, torch.bfloat16: 1e9}, []
+
+    def rate(_: torch.device, dtype: torch.dtype, side: int) -> float:
+        asked.append((dtype, side))
+        return rates[dtype]
+
+    monkeypatch.setattr(machine, "_rate", rate)
+    found = machine.ceilings(torch.device("cpu"), side=1600)
+    assert found == {"float32": 1e11, "bfloat16": 1e9}
+    assert asked == [(torch.float32, 400), (torch.float32, 1600), (torch.bfloat16, 400)]
 
 
 def test_missing_weights_are_left_out_by_name(

@@ -18,6 +18,7 @@ LAYERS = {
     "config": 0,
     "device": 0,
     "labels": 0,
+    "overrides": 1,
     "weights": 0,
     "frames": 1,
     "presence": 1,

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tracker.cli import progress
-from tracker.cli.run import main, read_settings
+from tracker.cli.run import main
 from tracker.config import preset
 from tracker.labels import MaskError, masks_to_labels
 from tracker.media.masks import draw, palette, read_objects, write_labels
@@ -358,6 +358,29 @@ def test_results_of_an_earlier_run_are_kept_unless_told(
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 5
 
 
+def test_results_of_an_earlier_run_outlive_a_run_that_cannot_begin(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    words = [folder, "--mask", first, "--out", out]
+    assert run(words)[0] == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    argv = [*map(str, words), "--overwrite", "--preset", "hqtrack-lit"]
+    assert main(argv) == 1 and "unknown preset 'hqtrack-lit'" in caplog.text
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_a_video_in_the_folder_is_an_earlier_result_too(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    overlay = tmp_path / "overlay.mp4"
+    overlay.write_bytes(b"mine")
+    words = [folder, "--mask", first, "--out", tmp_path, "--no-overlay"]
+    assert run(words)[0] == 1 and "as overlay.mp4" in caplog.text
+    assert overlay.read_bytes() == b"mine"
+    assert run([*words, "--overwrite"])[0] == 0 and not overlay.exists()
+
+
 def test_bad_input_is_one_line_and_status_one(
     folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -415,7 +438,6 @@ def test_preset_and_settings_reach_the_tracker(folder: Path, first: Path, tmp_pa
     assert arguments == ("hqtrack-lite", Path("w"), "cpu")
     assert preset("hqtrack", **settings).memory.interval == 7
     assert settings["refiner__model"] == "vit_b" and settings["refiner__gate_iou"] == 0.5
-    assert read_settings(["refiner__model=None"]) == {"refiner__model": None}
 
 
 def test_nothing_is_printed_on_stdout(

@@ -214,6 +214,21 @@ def test_frames_that_are_only_tracked_give_what_they_gave_and_no_gradients() -> 
     assert reached.tolist() == [[True, False, False, True, True, False]] * 2
 
 
+def test_weights_that_tracked_frames_used_first_are_learned_in_half_precision_too() -> None:
+    """Autocast keeps casts of weights, and one made without gradients would swallow theirs."""
+    model = toy_model()
+    batch = batch_of(ToyClips(frames=6), range(2), [[0, 1, 2, 3]] * 2)
+    norms = []
+    for tracked in (RolloutPlan(False, 1, frozenset(), range(1, 6)),
+                    RolloutPlan(False, 1, frozenset(), range(3, 6))):  # fmt: skip
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, _ = rollout(model, batch, tracked, plain_loss)
+        loss.backward()
+        norms.append({n for n, p in model.named_parameters() if p.grad is not None})
+    assert norms[0] == norms[1]
+
+
 def test_identities_given_and_identities_of_the_model_permute_together() -> None:
     order = torch.tensor([0, 3, 1, 2])  # object k has identity order[k]
     plan, clips = RolloutPlan(False, 1, frozenset({1}), range(1, 4)), ToyClips(frames=4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tracker.media import sources, video
 from tracker.media.video import VideoWriter, open_frames
 
 NTSC = Fraction(30000, 1001)
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def corners(height: int = 96, width: int = 128) -> np.ndarray:
@@ -142,7 +145,7 @@ def test_a_turned_video_comes_upright_as_opencv_turns_it(tmp_path: Path, angle: 
 
 
 def test_the_number_of_frames_is_told_also_where_only_a_length_is(tmp_path: Path) -> None:
-    path = tmp_path / "v.mkv"
+    path = tmp_path / "v.mov"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=20)
         stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
@@ -191,6 +194,63 @@ def test_damage_in_mid_video_costs_frames_and_a_line_in_the_log(
     assert 30 < len(frames) < 40 and "zeros.mp4: damaged around byte" in caplog.text
     times = [frame.time for frame in frames]
     assert times == sorted(set(times)) and times[-1] == Fraction(39, 25)
+
+
+def test_damage_that_a_decoder_calls_otherwise_costs_frames_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PNG in a MOV: the error is zlib's."""
+    path = tmp_path / "v.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "rgb24"
+        for _ in range(4):
+            frame = av.VideoFrame.from_ndarray(corners(), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = path.read_bytes()
+    place = data.index(b"IDAT", data.index(b"IDAT") + 4) + 12
+    path.write_bytes(data[:place] + bytes(10) + data[place + 10 :])
+    with caplog.at_level(logging.WARNING):
+        assert len(read(path)) == 3
+    assert "v.mov: damaged around byte" in caplog.text
+
+
+def test_a_title_in_another_encoding_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "v.mov"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Cafe"
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "rgb24"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(corners(), format="rgb24")))
+        container.mux(stream.encode(None))
+    data = path.read_bytes()
+    assert data.count(b"Cafe") == 1
+    path.write_bytes(data.replace(b"Cafe", b"Caf\xe9"))
+    (frame,) = read(path)
+    np.testing.assert_array_equal(frame.image, corners())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    """In a process of its own: PyAV writes to a container without a header and is gone."""
+    script = """
+import numpy as np
+from pathlib import Path
+from tracker.media.video import VideoWriter
+noise = np.random.default_rng(0).integers(0, 255, (100, 240, 320, 3)).astype(np.uint8)
+try:
+    with VideoWriter(Path("/dev/full"), 25) as writer:
+        for image in noise:
+            writer.add(image)
+except OSError as error:
+    print("told:", error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "told:" in done.stdout and "No space left" in done.stdout
 
 
 def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import logging
 import sys
@@ -21,6 +20,7 @@ from tracker.bench.metrics import Scorer
 from tracker.bench.one_by_one import OneByOne
 from tracker.bench.scores import SequenceScore, as_json, mean, percent, table
 from tracker.config import ConfigError, preset
+from tracker.overrides import add_set_option, read_overrides
 from tracker.training.sources import DataError, Video, find_videos, read_labels, read_rgb
 
 if TYPE_CHECKING:
@@ -144,9 +144,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--no-floors", action="store_true", help="only the tracker")
     p.add_argument("--one-by-one", action="store_true", help="also every object tracked alone")
     p.add_argument("--threads", type=int, help="CPU threads of OpenCV and torch")
-    p.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings, as memory__interval=25"
-    )
+    add_set_option(p)
     p.add_argument("--json", type=Path, metavar="OUT", help="write the scores there as well")
     return p
 
@@ -209,21 +207,13 @@ def _preset(args: argparse.Namespace) -> Callable[[], Tracker]:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    overrides = dict(_setting(text) for text in args.set)
+    overrides = read_overrides(args.set)
     if args.weights is not None and args.weights.is_file():
         parts = _parts_of_file(args.weights, args.preset, args.device, overrides)
     else:
         parts = build_parts(args.preset, args.weights, args.device, overrides)
     log.info("weights: %s", parts.weights_note)
     return lambda: HQTracker(parts.new_session, parts.refiner, parts.config, parts.weights_note)
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, _, value = text.partition("=")
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value
 
 
 def _parts_of_file(file: Path, name: str, device: str | None, overrides: dict[str, Any]) -> Parts:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import ast
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from tracker.config import PRESETS
+from tracker.config import PRESETS, ConfigError
+from tracker.overrides import add_set_option, read_overrides
 
 PARTS = ("reference", "stages", "trax", "protocol", "floors")
 REFINER_ON_CPU = "vit_tiny"
@@ -47,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add("--weights", type=Path, help="folder; default: $HQTRACK_WEIGHTS, else weights/")
     add("--random-weights", action=argparse.BooleanOptionalAction, default=True,
         help="make up missing weights (default); else leave their presets out")  # fmt: skip
-    add("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as memory__interval=25")
+    add_set_option(p)
     add("--json", type=Path, metavar="FILE", help="write everything measured there")
     add("--plot", type=Path, metavar="FILE", help="picture of time and memory over the frames")
     add("--one-process", action="store_true",
@@ -57,12 +56,16 @@ def parser() -> argparse.ArgumentParser:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parsed arguments; `settings` is a dict, `left_out` says what --quick leaves out."""
-    args = parser().parse_args(argv)
+    command = parser()
+    args = command.parse_args(argv)
+    try:
+        args.settings = read_overrides(args.set)
+    except ConfigError as error:
+        command.error(str(error))
     given = {name for name in FULL if getattr(args, name) is not None}
     for name, value in (QUICK if args.quick else FULL).items():
         if name not in given:
             setattr(args, name, value)
-    args.settings = dict(_setting(text) for text in args.set)
     args.left_out = _left_out(args)
     return args
 
@@ -109,11 +112,3 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, _, value = text.partition("=")
-    try:
-        return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return key, value

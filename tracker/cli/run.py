@@ -7,7 +7,6 @@ points, and the entries of --prompts.
 from __future__ import annotations
 
 import argparse
-import ast
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from tracker.media import prompt_file, results
 from tracker.media.prompt_file import Start
 from tracker.media.sources import Frame, Frames
 from tracker.media.video import open_frames
+from tracker.overrides import add_set_option, read_overrides
 from tracker.saved import StateError
 from tracker.stages import FrameResult
 from tracker.streaming import follow
@@ -87,13 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
     add("--weights", type=Path, help="folder of weights")
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
-    add("--set", nargs="+", default=[], metavar="SECTION__SETTING=VALUE", help="other settings")
+    add_set_option(parser)
     return parser
 
 
 def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) -> bool:
     """Whether the video was tracked to its end (a camera: until it was stopped)."""
-    starts, settings, out = read_starts(arguments), read_settings(arguments.set), _out(arguments)
+    starts, settings, out = read_starts(arguments), read_overrides(arguments.set), _out(arguments)
     asked = {"source": arguments.source, "objects": [start.where for start in starts]}
     progress = Progress(out, asked | {"preset": arguments.preset, "settings": arguments.set})
     with open_frames(arguments.source) as frames:
@@ -101,9 +101,12 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
             raise RunError("a camera cannot be resumed; its frames are gone")
         if Path(arguments.source).is_dir():
             _check_starts(arguments.source, starts, frames.count)
-        _prepare(out, arguments)
+        earlier = [] if arguments.resume else _earlier_results(out, arguments.overwrite)
         tracker = make_tracker(arguments.preset, arguments.weights, arguments.device, **settings)
         logger.info("weights: %s", tracker.weights_note)
+        for path in earlier:
+            path.unlink()
+        (out / results.MASKS).mkdir(parents=True, exist_ok=True)
         progress.resume(tracker) if arguments.resume else progress.begin()
         name = Path(arguments.source).name
         overlay = not arguments.no_overlay
@@ -167,38 +170,21 @@ def read_starts(arguments: argparse.Namespace) -> list[Start]:
     return starts
 
 
-def read_settings(assignments: Sequence[str]) -> dict[str, Any]:
-    """`memory__interval=25` -> {"memory__interval": 25}; what is no Python value is a string."""
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        if not separator:
-            raise RunError(f"--set takes SECTION__SETTING=VALUE, not {assignment!r}")
-        try:
-            settings[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            settings[key] = text
-    return settings
-
-
 def _out(arguments: argparse.Namespace) -> Path:
     return arguments.out or Path("runs") / Path(arguments.source).resolve().stem
 
 
-def _prepare(out: Path, arguments: argparse.Namespace) -> None:
-    masks = out / results.MASKS
-    masks.mkdir(parents=True, exist_ok=True)
-    if arguments.resume:
-        return
-    earlier = list(masks.glob("*.png"))
-    if earlier and not arguments.overwrite:
+def _earlier_results(out: Path, overwrite: bool) -> list[Path]:
+    """Files of an earlier run that a new one replaces. RunError when it shall not."""
+    found = sorted((out / results.MASKS).glob("*.png"))
+    found += [path for path in (out / results.OVERLAY,) if path.exists()]
+    if found and not overwrite:
         unfinished = ", go on with --resume" if (out / FOLDER).is_dir() else ""
         raise RunError(
-            f"{masks} holds {len(earlier)} masks of an earlier run; "
+            f"{out} holds {len(found)} files of an earlier run, as {found[0].relative_to(out)}; "
             f"name another folder with --out{unfinished}, or add --overwrite"
         )
-    for path in [*earlier, out / results.OVERLAY]:
-        path.unlink(missing_ok=True)
+    return found
 
 
 def _check_starts(source: str, starts: Sequence[Start], count: int) -> None:

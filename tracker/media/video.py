@@ -52,7 +52,7 @@ def open_frames(source: str | Path) -> Frames:
 def open_video(path: Path) -> Frames:
     """The frames of a video file. Raises FrameError, see `open_frames`."""
     try:
-        container = av.open(str(path))
+        container = av.open(str(path.absolute()), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise FrameError(
             f"{path} is no video that can be read ({error.strerror}); {_remedy()}"
@@ -97,6 +97,7 @@ class VideoWriter(AbstractContextManager):
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._last = -1
+        self._failed = False
         self.count = 0
 
     def add(self, image: np.ndarray, time: Fraction | None = None) -> None:
@@ -117,9 +118,9 @@ class VideoWriter(AbstractContextManager):
         self.count += 1
 
     def close(self) -> None:
-        """Finish the file; a second call does nothing."""
-        if self._container is not None:
-            container, self._container = self._container, None
+        """Finish the file; a second call does nothing, nor does one after writing has failed."""
+        container, self._container = self._container, None
+        if container is not None and not self._failed:
             self._mux(None, container)
             container.close()
             _index_in_front(self._path)
@@ -154,7 +155,11 @@ class VideoWriter(AbstractContextManager):
     def _mux(self, frame: av.VideoFrame | None, container: OutputContainer | None = None) -> None:
         for packet in self._stream.encode(frame):
             packet.duration = max(1, round(1 / self._fps / self._time_base))
-            (container or self._container).mux(packet)
+            try:
+                (container or self._container).mux(packet)
+            except BaseException:
+                self._failed = True  # a container without a header must not be written to again
+                raise
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -196,7 +201,7 @@ def _readable(
             return
         try:
             decoded = packet.decode()
-        except av.InvalidDataError as error:
+        except av.FFmpegError as error:
             logger.warning("%s: damaged around byte %s, left out: %s", path, packet.pos, error)
             continue
         yield from decoded

@@ -9,7 +9,6 @@ the preset, KEY=VALUE separated by spaces; a `--set` of the same key wins.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import shlex
@@ -17,6 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from tracker.config import ConfigError
+from tracker.overrides import add_set_option, read_overrides
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _DEFAULTS: Mapping[str, str] = {
@@ -90,8 +92,7 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
         help="folder of the weights; a relative path begins at the project (default: weights)",
     )
     add("--device", default=_default("device"), help="cpu, cuda, cuda:1 (default: what there is)")
-    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="change a setting of the preset, for instance refiner__gate_iou=0.6")  # fmt: skip
+    add_set_option(result)
     add("--factory", default=_default("factory"), metavar="MODULE:FUNCTION",
         help="serve what this function returns in place of HQTrack")  # fmt: skip
     add("--idle-seconds", type=_seconds, default=_default("idle_seconds"), metavar="S",
@@ -111,8 +112,11 @@ def options_from(arguments: argparse.Namespace) -> ServeOptions:
 
     Raises OptionsError for a setting that is not KEY=VALUE.
     """
-    settings = dict(_setting("HQTRACK_SET:", text) for text in _settings_of_environment())
-    settings |= dict(_setting("--set", text) for text in arguments.settings)
+    try:
+        settings = read_overrides(_settings_of_environment(), "HQTRACK_SET")
+        settings |= read_overrides(arguments.set)
+    except ConfigError as error:
+        raise OptionsError(str(error)) from error
     weights = arguments.weights
     return ServeOptions(
         preset=arguments.preset,
@@ -147,20 +151,3 @@ def _settings_of_environment() -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise OptionsError(f"HQTRACK_SET is {text!r}: {error}") from error
-
-
-def _setting(source: str, text: str) -> tuple[str, object]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise OptionsError(f"{source} {text}: write it as KEY=VALUE")
-    return key.strip(), _value(value.strip())
-
-
-def _value(text: str) -> object:
-    """A value as JSON or Python writes it (null and None, true and True), else the text itself."""
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return read(text)
-        except (ValueError, SyntaxError):
-            continue
-    return text

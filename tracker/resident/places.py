@@ -74,12 +74,13 @@ def log_path(folder: Path, preset: str) -> Path:
 def runtime_folder() -> Path:
     """The private folder (mode 0700) for sockets, locks and logs, made when it is missing.
 
-    HQTRACK_RUNTIME_DIR, or hqtrack in XDG_RUNTIME_DIR, or hqtrack-UID in the folder for temporary
-    files. Raises PlaceError when it cannot be made or belongs to somebody else.
+    HQTRACK_RUNTIME_DIR (a relative path begins at the project: clients start anywhere), or hqtrack
+    in XDG_RUNTIME_DIR, or hqtrack-UID in the folder for temporary files. Raises PlaceError when it
+    cannot be made or belongs to somebody else.
     """
     user = os.getuid() if hasattr(os, "getuid") else "user"
     if chosen := os.environ.get("HQTRACK_RUNTIME_DIR"):
-        folder = Path(chosen).expanduser().absolute()
+        folder = PROJECT / Path(chosen).expanduser()
     elif chosen := os.environ.get("XDG_RUNTIME_DIR"):
         folder = Path(chosen) / "hqtrack"
     else:

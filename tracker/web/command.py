@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.overrides import add_set_option, read_overrides
 from tracker.web.limits import Limits
 
 if TYPE_CHECKING:
@@ -50,13 +51,12 @@ def main(argv: list[str]) -> int:
 
 def make_site(arguments: argparse.Namespace) -> Site:
     """The tracker and the limits of a command line. Errors as of its parts."""
-    from tracker.cli.run import read_settings
     from tracker.pipeline import HQTracker
     from tracker.web.places import VideoFolder
     from tracker.web.site import Site
 
     folder = None if arguments.folder is None else VideoFolder(arguments.folder)
-    settings = read_settings(arguments.set)
+    settings = read_overrides(arguments.set)
     tracker = HQTracker.from_preset(
         arguments.preset, arguments.weights, arguments.device, **settings
     )
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
     add("--weights", type=Path, help="folder of weights")
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
-    add("--set", nargs="+", default=[], metavar="SECTION__SETTING=VALUE", help="other settings")
+    add_set_option(parser)
     for name, kind, default, text in (
         ("--max-megabytes", _positive, limits.megabytes, "of a file"),
         ("--max-frames", _positive, limits.frames, "of a video"),
