@@ -120,8 +120,9 @@ doctor:
 stop: $(STAMP)
 	$(PYTHON) -m tracker stop $(ARGS)
 
+# one thread for each process: they would slow each other down
 test: $(STAMP)
-	$(PYTHON) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(STAMP)
 	$(PYTHON) -m ruff check .
