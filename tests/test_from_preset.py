@@ -33,7 +33,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, light_model: object) -> list[tuple]:
     """Stands in for reading the segmenter's weights; lists what was asked for."""
     asked: list[tuple] = []
 
-    def load(config: TrackerConfig, folder: Path) -> object:
+    def load(config: TrackerConfig, folder: Path, network: type) -> object:
         asked.append((config, folder))
         return light_model
 

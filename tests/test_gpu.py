@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.tolerances import TOLERANCES
 from tracker.config import ComputeConfig
 from tracker.refiner import MaskRefiner
 from tracker.refiner.attention import use_fused_attention
+from tracker.vmos.graphs import GraphedVmos
 from tracker.vmos.session import VmosSession
 
 pytestmark = [
@@ -47,6 +49,26 @@ def test_float32_gives_the_labels_of_the_cpu():
     found, _ = segmented("cuda", "float32")
     for got, wanted in zip(found, expected, strict=True):
         assert (got == wanted).mean() >= 0.999
+
+
+def test_cuda_graphs_give_the_labels_of_the_network_without():
+    config = dataclasses.replace(SMALL, compute=ComputeConfig("bfloat16"))
+    graphed = GraphedVmos(SMALL.vmos)
+    graphed.load_state_dict(small_model().state_dict())
+    plain = copy.deepcopy(small_model())
+    frames = [*video(15), *video(15)[::-1]]
+    answers = []
+    for model in (graphed, plain):
+        session = VmosSession(model.requires_grad_(False).eval().to("cuda"), config, "cuda")
+        session.start(frames[0], squares(3), 3)
+        answers.append([])
+        for frame in frames[1:]:
+            prediction = session.predict(frame)
+            answers[-1].append(prediction.decide().labels)
+            session.remember(prediction, squares(3))
+    assert graphed.replaying
+    for found, expected in zip(*answers, strict=True):
+        assert (found == expected).mean() >= 0.999
 
 
 @pytest.mark.parametrize("name", ["kernels", "PyTorch's own"])

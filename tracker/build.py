@@ -120,8 +120,11 @@ def _session_maker(
     config: TrackerConfig, folder: Path, device: torch.device
 ) -> Callable[[], Session]:
     from tracker.out_of_memory import SessionWithinMemory
+    from tracker.vmos.graphs import GraphedVmos
     from tracker.vmos.loading import load_vmos
+    from tracker.vmos.model import VmosModel
     from tracker.vmos.session import VmosSession
 
-    model = load_vmos(config, folder).to(device).eval()
+    graphed = config.compute.cuda_graphs and device.type == "cuda"
+    model = load_vmos(config, folder, GraphedVmos if graphed else VmosModel).to(device).eval()
     return lambda: SessionWithinMemory(VmosSession(model, config, device))

@@ -41,9 +41,9 @@ def _check_share(key: str, value: Any) -> None:
         raise ConfigError(f"{key} is {value!r}, it goes from 0 to 1")
 
 
-def _check_choice(key: str, value: Any, choices: tuple[str, ...]) -> None:
+def _check_choice(key: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value not in choices:
-        raise ConfigError(f"{key} is {value!r}; it is one of {', '.join(choices)}")
+        raise ConfigError(f"{key} is {value!r}; it is one of {', '.join(map(str, choices))}")
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,17 @@ class PresenceConfig:
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """How the segmenter computes. `precision`: float32, bfloat16, or auto (bfloat16 where fast)."""
+    """How the segmenter computes. `precision`: float32, bfloat16, or auto (bfloat16 where fast).
+
+    `cuda_graphs`: on a GPU, its kernels are recorded and replayed (see `tracker.vmos.graphs`); it
+    changes nothing elsewhere.
+    """
 
     precision: str = "float32"
+    cuda_graphs: bool = False
+
+    def __post_init__(self) -> None:
+        _check_choice("compute__cuda_graphs", self.cuda_graphs, (False, True))
 
 
 @dataclass(frozen=True)

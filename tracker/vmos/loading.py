@@ -18,22 +18,24 @@ CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "weights"
 """Where the repository keeps the bundled weights."""
 
 
-def load_vmos(config: TrackerConfig, folder: Path) -> VmosModel:
+def load_vmos(
+    config: TrackerConfig, folder: Path, network: type[VmosModel] = VmosModel
+) -> VmosModel:
     """The network in evaluation mode, on the CPU, in float32.
 
     `hqtrack` reads the official checkpoint in `folder`; any other preset the bundled file of its
     name, in `folder` or else in the checkout. CheckpointError names file and entry.
     """
-    model = VmosModel(config.vmos)
+    model = network(config.vmos)
     if config.name == "hqtrack":
         file = folder / OFFICIAL_VMOS
         state = from_official(read_torch(file), str(file))
     else:
         file = bundled_file(config.name, folder)
-        state, network, _ = read_bundled(file)
-        if network != config.vmos:
+        state, trained, _ = read_bundled(file)
+        if trained != config.vmos:
             raise CheckpointError(
-                f"{file} is of another network than the settings ask for: {network}, not "
+                f"{file} is of another network than the settings ask for: {trained}, not "
                 f"{config.vmos}; leave the vmos settings as they are, or train weights for them"
             )
     fill(model, state, file)

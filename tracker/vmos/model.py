@@ -140,6 +140,17 @@ class VmosModel(nn.Module):
         memories = tuple(zip(long_term, short_term, strict=True))
         return self.propagation(features.maps, lambda index, _: memories[index])
 
+    def segment(
+        self,
+        features: ImageFeatures,
+        long_term: FrameMemory,
+        short_term: FrameMemory,
+        identities: int | None = None,
+    ) -> tuple[Tensor, tuple[Trace, ...]]:
+        """`propagate`, then `decode`: logits, and the traces that are remembered later."""
+        propagated = self.propagate(features, long_term, short_term)
+        return self.decode(propagated, identities), propagated.traces
+
     def remember(self, traces: Sequence[Trace], embeddings: Sequence[Tensor]) -> FrameMemory:
         """The memory of a propagated frame, its identities being decided."""
         return self.propagation.remember(traces, embeddings)

@@ -192,13 +192,15 @@ class VmosSession:
         logits, traces = [], []
         for group in self._groups:
             with self._arithmetic():
-                propagated = self._model.propagate(
-                    frame.features, group.long_term.bank, group.short_term.at(grids)
+                decoded, of_group = self._model.segment(
+                    frame.features,
+                    group.long_term.bank,
+                    group.short_term.at(grids),
+                    1 + len(group.objects),
                 )
-                decoded = self._model.decode(propagated, 1 + len(group.objects))
             own = decoded[:, group.channels]
             logits.append(own.float().contiguous(memory_format=torch.contiguous_format))
-            traces.append(propagated.traces)
+            traces.append(of_group)
         return Prediction(frame, tuple(logits), tuple(traces), self.objects, self.count)
 
     @torch.inference_mode()
