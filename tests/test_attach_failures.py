@@ -269,6 +269,21 @@ def test_serve_by_hand_is_used_by_clients(here: Station) -> None:
         server.wait()
 
 
+def test_serve_without_a_place_for_its_socket_says_so(tmp_path, monkeypatch, capsys) -> None:
+    from tracker.serve import main
+
+    (tmp_path / "file").write_text("")
+    for folder, reason in (
+        (tmp_path / "file", "file: "),
+        (tmp_path / ("x" * 100), "is too long for a socket"),
+    ):
+        monkeypatch.setenv("HQTRACK_RUNTIME_DIR", str(folder))
+        assert main([*FACTORY]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("error: ") and told.count("\n") == 1
+        assert reason in told and "HQTRACK_RUNTIME_DIR" in told
+
+
 def _swallow(action: Callable[[], object]) -> None:
     with contextlib.suppress(trax.TraxException):
         action()
