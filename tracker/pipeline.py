@@ -88,7 +88,8 @@ class HQTracker:
         weights: default $HQTRACK_WEIGHTS, else `weights/` of the checkout. device: default CUDA
         where there is one. Overrides: see `tracker.config.preset`.
 
-        Raises ConfigError (unknown preset, setting or device) and CheckpointError (weights).
+        Raises ConfigError (unknown preset, setting or device), CheckpointError (weights) and
+        OutOfMemoryError.
         """
         parts = build_parts(name, weights, device, overrides)
         return cls(parts.new_session, parts.refiner, parts.config, parts.weights_note)

@@ -49,6 +49,7 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
     """Run the command; `make_tracker(preset, weights, device, **settings)` is for tests."""
     arguments = _parser().parse_args(argv)
     from tracker.checkpoints import CheckpointError
+    from tracker.out_of_memory import OutOfMemoryError
 
     if make_tracker is None:
         from tracker.pipeline import HQTracker
@@ -59,7 +60,7 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
         finished = _run(arguments, make_tracker)
     except KeyboardInterrupt:
         finished = False
-    except (*refusals, CheckpointError, OSError) as error:
+    except (*refusals, CheckpointError, OutOfMemoryError, OSError) as error:
         logger.error("%s", error)
         return 1
     if not finished:

@@ -37,10 +37,11 @@ def main(argv: list[str]) -> int:
         logger.error("the page needs NiceGUI: pip install 'hqtrack-vot[web]'")
         return 1
     from tracker.checkpoints import CheckpointError
+    from tracker.out_of_memory import OutOfMemoryError
 
     try:
         site = make_site(arguments)
-    except (ValueError, OSError, CheckpointError) as error:
+    except (ValueError, OSError, CheckpointError, OutOfMemoryError) as error:
         logger.error("%s", error)
         return 1
     logger.info("weights: %s", site.tracker.weights_note)
