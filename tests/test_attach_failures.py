@@ -13,6 +13,7 @@ import pytest
 import trax
 
 from tests.serving import FACTORY, PROJECT, Session, Station, square, station, wait_until
+from tracker.resident import launch
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -136,6 +137,18 @@ def test_a_client_without_pipes_does_no_harm(here: Station) -> None:
     process.stdin.close()
     process.stdout.close()
     process.wait(10)
+    assert works(here.session())
+    assert here.loads == 1
+
+
+@pytest.mark.parametrize("line", [b"[" * 60_000 + b"\n", b"\xff\x00\n", b"[1]\n", b"\n"])
+def test_what_is_no_message_ends_its_client_only(here: Station, line: bytes) -> None:
+    assert works(here.session())
+    with launch.connect(next(here.runtime.glob("*.sock"))) as client:
+        client.settimeout(10)
+        client.sendall(line)
+        assert client.recv(1) == b""
+    assert f"a client was not understood: no message: {line[:80]!r}\n" in here.log.read_text()
     assert works(here.session())
     assert here.loads == 1
 
