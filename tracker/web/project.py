@@ -20,7 +20,6 @@ from tracker.stages import FrameResult
 from tracker.web.clip import Clip
 from tracker.web.limits import LimitError, Limits
 
-
 MOST_NUMBERS = int(np.iinfo(np.uint8).max)
 """Numbers that a label map of 8 bits can hold; that of a removed object is not given again."""
 
