@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from tracker.cli.progress import FOLDER, Progress, ResumeError
+from tracker.cli.progress import FOLDER, Progress, ResumeError, fitting
 from tracker.cli.stopping import Stopper
 from tracker.config import ConfigError
 from tracker.frames import FrameError
@@ -136,7 +136,7 @@ def track_all(
         for frame in bar:
             done = frame.number + 1
             if frame.number < first:
-                writer.add(frame, next(safe), masks=False)
+                writer.add(frame, fitting(next(safe), frame), masks=False)
             else:
                 result = track_frame(tracker, frame, starts)
                 writer.add(frame, result)
