@@ -34,6 +34,8 @@ help:
 	@echo "  make report      the toolkit's report (one HTML file), and the page of make view beside it"
 	@echo "  make view        a page to look at results: plots, videos, the worst frames first"
 	@echo "                   (RESULTS=folder of \`python -m tracker run\`, with ARGS=\"--frames video\")"
+	@echo "  make pictures    a strip of frames and a plot, beside the report (for those of the README:"
+	@echo "                   TRACKER=HQTrackLite ARGS=\"--out docs/images\")"
 	@echo "  make submit      check the results, pack them, verify the zip"
 	@echo
 	@echo "    TRACKER=HQTrackLite   the tracker, a section of trackers.ini (default HQTrack)"
@@ -46,7 +48,6 @@ help:
 	@echo
 	@echo "  make weights     download and check the official weights (NAMES=\"file ...\")"
 	@echo "  make demo        make the demo data only"
-	@echo "  make pictures    draw the README's pictures from results on the demo data"
 	@echo "  make bench       speed and memory, a quick run (ARGS=... for others)"
 	@echo "  make train       train by a recipe (ARGS=...)"
 	@echo "  make eval-vos    J&F on videos with masks (ARGS=...)"
@@ -87,7 +88,7 @@ view: $(STAMP)
 	$(PYTHON) -m tracker view $(if $(RESULTS),"$(RESULTS)") $(WHERE) $(ARGS)
 
 pictures: $(STAMP)
-	$(PYTHON) -m tracker pictures $(ARGS)
+	$(PYTHON) -m tracker pictures $(WHERE) $(ARGS)
 
 submit: $(STAMP)
 	$(PYTHON) -m tracker submit $(WHERE) $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -133,6 +134,34 @@ def test_the_identity_follows_the_code_and_every_option(tmp_path: Path) -> None:
     ]
     assert len({places.identity(options) for options in variants}) == len(variants)
     assert places.identity(ServeOptions(idle_seconds=1)) == places.identity(ServeOptions())
+
+
+def test_a_changed_factory_is_another_server(here: Station) -> None:
+    factory = here.folder / "own_factory.py"
+    for load, text in enumerate(["", "# changed\n"], start=1):
+        factory.write_text(f"from static_tracker import make\n{text}")
+        for _ in range(2):
+            session = here.session(
+                "--factory", "own_factory:make",
+                PYTHONPATH=f"{here.environment['PYTHONPATH']}{os.pathsep}{here.folder}",
+            )  # fmt: skip
+            assert run_one(session) == 0
+        assert here.loads == load
+
+
+def test_the_factory_is_found_in_packages_and_never_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine" / "inner").mkdir(parents=True)
+    (tmp_path / "mine" / "__init__.py").write_text("raise RuntimeError('imported')")
+    module = tmp_path / "mine" / "inner" / "made.py"
+    module.write_bytes(b"def make(): ...")
+    found = places.factory_digest("mine.inner.made:make")
+    assert found == hashlib.sha256(b"def make(): ...").hexdigest()
+    for name in ("mine.inner:make", "mine.none:make", "mine.inner.made.x:make", "no_such", ":", ""):
+        assert places.factory_digest(name) is None
+    assert places.factory_digest(None) is None
 
 
 def test_the_identity_follows_the_bundled_weights_too(

@@ -13,6 +13,7 @@ import pytest
 import trax
 
 from tests.serving import FACTORY, PROJECT, Session, Station, square, station, wait_until
+from tracker.resident import launch
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -136,6 +137,18 @@ def test_a_client_without_pipes_does_no_harm(here: Station) -> None:
     process.stdin.close()
     process.stdout.close()
     process.wait(10)
+    assert works(here.session())
+    assert here.loads == 1
+
+
+@pytest.mark.parametrize("line", [b"[" * 60_000 + b"\n", b"\xff\x00\n", b"[1]\n", b"\n"])
+def test_what_is_no_message_ends_its_client_only(here: Station, line: bytes) -> None:
+    assert works(here.session())
+    with launch.connect(next(here.runtime.glob("*.sock"))) as client:
+        client.settimeout(10)
+        client.sendall(line)
+        assert client.recv(1) == b""
+    assert f"a client was not understood: no message: {line[:80]!r}\n" in here.log.read_text()
     assert works(here.session())
     assert here.loads == 1
 
@@ -267,6 +280,21 @@ def test_serve_by_hand_is_used_by_clients(here: Station) -> None:
     finally:
         server.kill()
         server.wait()
+
+
+def test_serve_without_a_place_for_its_socket_says_so(tmp_path, monkeypatch, capsys) -> None:
+    from tracker.serve import main
+
+    (tmp_path / "file").write_text("")
+    for folder, reason in (
+        (tmp_path / "file", "file: "),
+        (tmp_path / ("x" * 100), "is too long for a socket"),
+    ):
+        monkeypatch.setenv("HQTRACK_RUNTIME_DIR", str(folder))
+        assert main([*FACTORY]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("error: ") and told.count("\n") == 1
+        assert reason in told and "HQTRACK_RUNTIME_DIR" in told
 
 
 def _swallow(action: Callable[[], object]) -> None:

@@ -101,6 +101,29 @@ def test_a_missing_file_names_the_remedy(tmp_path):
         load_vmos(HQTRACK, tmp_path)
 
 
+def test_the_remedy_is_that_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path))
+    for name, missing, damaged in (
+        (
+            "sam_hq_vit_tiny.pth",
+            "fetch them with `make weights NAMES=sam_hq_vit_tiny.pth`",
+            "remove it and fetch it again with `make weights NAMES=sam_hq_vit_tiny.pth`",
+        ),
+        ("mine.pth", "check the path", "name another file"),
+    ):
+        file = tmp_path / name
+        with pytest.raises(CheckpointError) as caught:
+            read_torch(file)
+        assert str(caught.value) == f"no weights at {file}; {missing}"
+        file.write_bytes(b"no weights")
+        with pytest.raises(CheckpointError) as caught:
+            read_torch(file)
+        assert str(caught.value).endswith(f"; {damaged}")
+        with pytest.raises(CheckpointError) as caught:
+            fill(small_model(), {}, file)
+        assert str(caught.value).endswith(f"; {damaged}")
+
+
 def test_a_truncated_file_is_damaged(tmp_path):
     file = tmp_path / OFFICIAL_VMOS
     torch.save({"state_dict": {"a": torch.zeros(10000)}}, file)

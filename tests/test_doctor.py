@@ -135,9 +135,14 @@ def test_weights_with_their_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         files.BUNDLED: OK, "sam_hq_vit_h.pth": OK, "save_step_42000.pth": NOTE,
     }  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(both)
+    (tmp_path / "save_step_42000.pth.sha256").touch()
+    assert states(files.check_weights(tmp_path))["save_step_42000.pth"] == NOTE
+    assert (tmp_path / "save_step_42000.pth.sha256").read_text() == ""
     (tmp_path / "sam_hq_vit_h.pth").write_bytes(b"the Weights")
     (tmp_path / "save_step_42000.pth.sha256").write_text(f"{digest}  save_step_42000.pth\n")
-    changed = states(files.check_weights(tmp_path))
+    found = files.check_weights(tmp_path)
+    assert any("then make weights NAMES=sam_hq_vit_h.pth" in one.remedy for one in found)
+    changed = states(found)
     assert changed["sam_hq_vit_h.pth"] == FAIL
     assert changed["save_step_42000.pth"] == OK
 

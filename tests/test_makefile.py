@@ -63,8 +63,9 @@ def test_variables_reach_the_command() -> None:
     command = line.strip().splitlines()[-1]
     assert '--tracker "HQTrackLite" --sequences "my data"' in command
     assert command.split()[-1] == "--force"
-    for target in ("submit", "analysis", "report"):
-        assert '--stack "vots2023"' in _make("-n", target, "STACK=vots2023")
+    for target in ("submit", "analysis", "report", "view", "pictures"):
+        line = _make("-n", target, "TRACKER=A", "STACK=vots2023", "WORKSPACE=my space")
+        assert '--tracker "A"  --stack "vots2023" --workspace "my space"' in line
 
 
 def test_every_command_is_known() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -10,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from tracker import FrameResult, HQTracker
+from tracker import FrameResult, HQTracker, build
 from tracker.config import preset
 from tracker.out_of_memory import (
+    REMEDY,
     OutOfMemoryError,
     RefinerWithinMemory,
     SessionWithinMemory,
     is_out_of_memory,
 )
+from tracker.overrides import read_overrides
 from tracker.prompts import BoxPrompt
 
 IMAGE = np.full((40, 60, 3), 90, np.uint8)
@@ -165,6 +168,30 @@ def test_without_memory_for_the_segmenter_the_remedy_is_named(call: str) -> None
     for remedy in ("HQTRACK_DEVICE=cpu", "frame__max_long_edge", "memory__capacity"):
         assert remedy in text
     assert "CUDA error" not in text, "the resident server stays: its device is not lost"
+
+
+def test_the_remedies_are_settings_as_the_commands_take_them() -> None:
+    asked = re.findall(r"--set (\w+=\w+)", REMEDY)
+    config = preset("hqtrack", **read_overrides(asked))
+    assert (config.frame.max_long_edge, config.memory.capacity) == (720, 3)
+    assert config.refiner.model == "vit_b"
+    assert "refiner__model=vit_b, or None" in REMEDY
+    assert preset("hqtrack", **read_overrides(["refiner__model=None"])).refiner.model is None
+
+
+@pytest.mark.parametrize("part", ["segmenter", "refiner"])
+def test_without_memory_to_load_the_remedy_is_named(part: str, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 GiB\ndetails")
+
+    maker = {"segmenter": "_session_maker", "refiner": "_refiner"}[part]
+    monkeypatch.setattr(build, maker, full)
+    with pytest.raises(OutOfMemoryError) as caught:
+        HQTracker.from_preset("hqtrack-lite", device="cpu")
+    assert str(caught.value) == (
+        f"the device has no memory left for the {part} "
+        f"(CUDA out of memory. Tried to allocate 3 GiB); {REMEDY}"
+    )
 
 
 def test_the_tracker_goes_on_with_the_segmenters_masks() -> None:

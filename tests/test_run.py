@@ -22,6 +22,7 @@ from tracker.config import preset
 from tracker.labels import MaskError, masks_to_labels
 from tracker.media.masks import draw, palette, read_objects, write_labels
 from tracker.media.video import VideoWriter
+from tracker.out_of_memory import OutOfMemoryError
 from tracker.prompts import BoxPrompt, fallback_mask
 from tracker.stages import FrameResult
 
@@ -422,6 +423,21 @@ def test_a_corrupt_frame_is_named(
     assert run([folder, "--mask", first, "--out", tmp_path / "out"])[0] == 1
     assert "f10.png" in caplog.text
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 2
+
+
+def test_out_of_memory_is_one_line_and_keeps_what_was_done(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, words = tmp_path / "out", [folder, "--mask", first]
+    full = OutOfMemoryError("the device has no memory left; track fewer objects")
+    assert run([*words, "--out", out], Mover(fail_at=3, error=full))[0] == 1
+    errors = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert errors == ["the device has no memory left; track fewer objects"]
+    assert len(list((out / "masks").iterdir())) == 3 and len(rows(out)) == 6
+    assert len(json.loads((out / "objects.json").read_text())["frames"]) == 3
+    assert run([*words, "--out", tmp_path / "whole"])[0] == 0
+    assert run([*words, "--out", out, "--resume"])[0] == 0
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_preset_and_settings_reach_the_tracker(folder: Path, first: Path, tmp_path: Path) -> None:

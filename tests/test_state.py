@@ -70,3 +70,16 @@ def test_a_state_of_other_settings_or_none_at_all_is_refused(tmp_path: Path) -> 
         with pytest.raises(StateError, match="cannot go on from"):
             tracker().load_state(broken)
     assert torch.is_grad_enabled()
+
+
+def test_a_path_may_be_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, other = tracker(), tracker()
+    frames = video(3)
+    one.initialize(frames[0], [squares(1) > 0])
+    one.save_state("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    other.load_state("x")
+    np.testing.assert_array_equal(one.track(frames[1]).labels, other.track(frames[1]).labels)
+    with pytest.raises(StateError, match="cannot go on from gone"):
+        other.load_state("gone")

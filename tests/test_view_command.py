@@ -18,6 +18,7 @@ from tracker.view import command, pictures
 from tracker.vot import scores
 from tracker.vot.dataset import write_list, write_sequence
 from tracker.vot.regions import ABSENT_LINE, MaskRegion, format_mask
+from tracker.vot.workspace import ROOT
 
 BRIGHT = np.full((*SHAPE, 3), 200, np.uint8)
 CONFIG = """
@@ -281,8 +282,17 @@ def test_pictures_are_small_and_the_same_each_time(workspace: Path, tmp_path: Pa
     assert "make evaluate TRACKER=No" in capsys.readouterr().err
 
 
+def test_pictures_lie_beside_the_report_unless_told(workspace: Path) -> None:
+    images = ROOT / "docs" / "images"
+    before = {path: path.read_bytes() for path in images.iterdir()}
+    assert pictures.main(["--workspace", str(workspace), "--tracker", "Toy"]) == 0
+    written = (workspace / "reports" / "Toy" / "pictures").iterdir()
+    assert sorted(path.name for path in written) == ["demo.webp", "iou.svg"]
+    assert {path: path.read_bytes() for path in images.iterdir()} == before
+
+
 def test_the_readmes_pictures_are_there_and_small() -> None:
-    text = (pictures.ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text()
     names = re.findall(r"!\[[^]]*\]\((docs/images/[^)]+)\)", text)
     assert set(names) == {f"docs/images/{name}" for name in (pictures.STRIP, pictures.PLOT)}
-    assert sum((pictures.ROOT / name).stat().st_size for name in names) < 200_000
+    assert sum((ROOT / name).stat().st_size for name in names) < 200_000

@@ -53,3 +53,11 @@ def test_limits_are_above_zero(capsys):
     with pytest.raises(SystemExit):
         main(["--max-frames", "0"])
     assert "--max-frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["70000", "65536", "0", "-1", "http"])
+def test_what_is_no_port_is_told(port, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([f"--port={port}"])
+    assert ended.value.code == 2
+    assert f"{port!r} is no port; ports are 1 to 65535" in capsys.readouterr().err

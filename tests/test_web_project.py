@@ -223,3 +223,17 @@ def test_of_overlapping_marks_the_smaller_is_on_top_and_a_mark_wins_over_results
     project.mark(3, third, block(22, 14, side=3))
     labels = project.labels(3)
     assert (labels[block(22, 14, side=3)] == third).all() and (labels == 1).sum() == 81 - 9
+
+
+def test_a_number_that_no_label_map_holds_is_refused(tmp_path):
+    project = make_project(tmp_path)
+    for number in range(1, 255):
+        assert project.add_object() == number
+        project.remove_object(number)
+    assert project.add_object() == 255
+    with pytest.raises(LimitError, match="All 255 numbers"):
+        project.add_object()
+    assert project.objects == (255,)
+    project.mark(0, 255, block(2))
+    follow(project, drifting_tracker()[0], _quiet)
+    assert columns(project.labels(7), 255) == (9, 14)

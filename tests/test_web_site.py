@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 import zipfile
 from fractions import Fraction
@@ -279,3 +280,25 @@ def test_only_videos_of_the_folder_are_reached(tmp_path):
             places.resolve(name)
     with pytest.raises(PlaceError, match="no folder"):
         VideoFolder(tmp_path / "none")
+
+
+def test_entries_that_cannot_be_read_or_shown_are_left_out(tmp_path, monkeypatch):
+    for name in (b"a.mp4", b"\xff.mp4"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    for name in ("locked", "z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0001.png").write_bytes(b"x")
+    (tmp_path / "circle.mp4").symlink_to("circle.mp4")
+    list_folder = type(tmp_path).iterdir
+
+    def locked(path):
+        if path.name == "locked":
+            raise PermissionError("locked")
+        return list_folder(path)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", locked)
+    places = VideoFolder(tmp_path)
+    assert places.names() == ["a.mp4", "z"]
+    for name in ("locked", "circle.mp4", "\udcff.mp4"):
+        with pytest.raises(PlaceError, match="no such video"):
+            places.resolve(name)

@@ -159,6 +159,29 @@ def test_unpublished_digest_is_recorded_at_first_use(server, tmp_path: Path) -> 
         weights.check_file(entry, path)
 
 
+@pytest.mark.parametrize("record", [b"", b"\n", b"w.pth\n", b"ab12  w.pth\n", b"\xff\x00"])
+def test_a_record_without_a_digest_is_passed_over(tmp_path: Path, caplog, record: bytes) -> None:
+    entry, digest = WeightFile("w.pth", "a test", None), hashlib.sha256(DATA).hexdigest()
+    path = tmp_path / "w.pth"
+    path.write_bytes(DATA)
+    (tmp_path / "w.pth.sha256").write_bytes(record)
+    assert weights.check_file(entry, path) == digest
+    assert "w.pth.sha256 holds no sha256: it is passed over" in caplog.text
+    assert (tmp_path / "w.pth.sha256").read_text() == f"{digest}  w.pth\n"
+    assert weights.recorded_digest(path) == digest
+
+
+def test_the_command_that_fetches_a_file(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("HQTRACK_WEIGHTS", raising=False)
+    tiny = "sam_hq_vit_tiny.pth"
+    assert weights.fetch_command(weights.FOLDER / tiny) == f"make weights NAMES={tiny}"
+    elsewhere = f'make weights NAMES={tiny} ARGS="--folder {tmp_path}"'
+    assert weights.fetch_command(tmp_path / tiny) == elsewhere
+    monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path))
+    assert weights.fetch_command(tmp_path / tiny) == f"make weights NAMES={tiny}"
+    assert weights.fetch_command(tmp_path / "mine.pth") is None
+
+
 def test_the_segmenter_must_be_fetched_by_hand(tmp_path: Path, capsys) -> None:
     assert command.main(["save_step_42000.pth", "--folder", str(tmp_path)]) == 1
     said = capsys.readouterr().err

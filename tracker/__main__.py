@@ -21,7 +21,10 @@ COMMANDS = {
     "evaluate": ("tracker.vot.evaluate", "run the VOT toolkit and check what it leaves"),
     "scores": ("tracker.vot.scores", "analyse results and print the table of scores"),
     "view": ("tracker.view.command", "pictures, videos and plots of results, on a page"),
-    "pictures": ("tracker.view.pictures", "the README's pictures, from results on the demo set"),
+    "pictures": (
+        "tracker.view.pictures",
+        "a strip of frames and a plot, for a page of text",
+    ),
     "submit": ("tracker.vot.submit", "pack and verify a challenge entry"),
     "parity": ("tracker.cli.parity", "compare with recordings of the reference implementation"),
     "train": ("tracker.cli.train", "train VMOS by a recipe"),

@@ -43,8 +43,13 @@ def build_parts(
     folder = weights_folder(weights)
     place = _device(device)
     config, vmos_note = _with_available_weights(config, folder, overrides)
-    refiner, refiner_note = _refiner(config, folder, place, "refiner__model" in overrides)
-    new_session = _session_maker(config, folder, place)
+    from tracker.out_of_memory import with_remedy
+
+    required = "refiner__model" in overrides
+    refiner, refiner_note = with_remedy(
+        "the refiner", lambda: _refiner(config, folder, place, required)
+    )
+    new_session = with_remedy("the segmenter", lambda: _session_maker(config, folder, place))
     return Parts(new_session, refiner, config, f"{vmos_note}; {refiner_note}")
 
 

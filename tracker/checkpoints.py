@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tracker.config import ScaleConfig, VmosConfig
+from tracker.weights import fetch_command
 
-REMEDY = "remove it and fetch it again with `make weights`"
 NAMES_SHOWN = 5
 """Entries of each kind that an error lists."""
 
@@ -32,14 +32,18 @@ class CheckpointError(RuntimeError):
 def read_torch(file: Path) -> Mapping[str, Any]:
     """The table in a file written by `torch.save`. CheckpointError when there is none to read."""
     if not file.is_file():
-        raise CheckpointError(f"no weights at {file}; fetch them with `make weights`")
+        command = fetch_command(file)
+        remedy = f"fetch them with `{command}`" if command else "check the path"
+        raise CheckpointError(f"no weights at {file}; {remedy}")
     try:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{file} is damaged or no checkpoint ({reason}); {REMEDY}") from error
+        raise CheckpointError(
+            f"{file} is damaged or no checkpoint ({reason}); {_remedy(file)}"
+        ) from error
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{file} holds no table of named tensors; {REMEDY}")
+        raise CheckpointError(f"{file} holds no table of named tensors; {_remedy(file)}")
     return content
 
 
@@ -50,7 +54,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str | Path) ->
     """
     strays = [key for key, value in state.items() if not isinstance(value, Tensor)]
     if strays:
-        raise CheckpointError(f"{origin}: {strays[0]} is no tensor; {REMEDY}")
+        raise CheckpointError(f"{origin}: {strays[0]} is no tensor; {_remedy(origin)}")
     own = network.state_dict()
     shapes = [
         f"{key} is {list(state[key].shape)} instead of {list(own[key].shape)}"
@@ -69,7 +73,9 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str | Path) ->
             for kind, keys in faults.items()
             if keys
         )
-        raise CheckpointError(f"{origin} holds the weights of another model ({found}); {REMEDY}")
+        raise CheckpointError(
+            f"{origin} holds the weights of another model ({found}); {_remedy(origin)}"
+        )
     full = {k: v.to(torch.float32) if v.is_floating_point() else v for k, v in state.items()}
     network.load_state_dict(full, strict=True, assign=True)
     # ViT-tiny copies its attention biases when evaluation mode is set: it must be set again.
@@ -100,6 +106,11 @@ def read_bundled(file: Path) -> tuple[dict[str, Tensor], VmosConfig, dict[str, s
             "repository"
         ) from error
     return state, network, notes
+
+
+def _remedy(origin: str | Path) -> str:
+    command = fetch_command(Path(origin))
+    return f"remove it and fetch it again with `{command}`" if command else "name another file"
 
 
 def _vmos_config(values: dict[str, Any]) -> VmosConfig:

@@ -21,9 +21,10 @@ from tracker.stages import Refiner, Segmented, Session
 logger = logging.getLogger(__name__)
 
 REMEDY = (
-    "track fewer objects at once, make frames smaller (frame__max_long_edge=720), remember less "
-    "(memory__capacity=3), take a smaller refiner (refiner__model=vit_b, or null), end other "
-    "programs on this device, or compute on the CPU (HQTRACK_DEVICE=cpu)"
+    "track fewer objects at once, make frames smaller (--set frame__max_long_edge=720), remember "
+    "less (--set memory__capacity=3), take a smaller refiner (--set refiner__model=vit_b, or None),"
+    " end other programs on this device, or compute on the CPU (--device cpu); for trackers.ini "
+    "these are HQTRACK_SET and HQTRACK_DEVICE=cpu"
 )
 
 _Answer = TypeVar("_Answer")
@@ -59,6 +60,18 @@ def release() -> None:
     """Give memory that PyTorch keeps for later use back to the device."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def with_remedy(what: str, action: Callable[[], _Answer]) -> _Answer:
+    """What `action` returns. Raises OutOfMemoryError when there is no memory for `what` it does."""
+    try:
+        return action()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else "no details"
+    release()
+    raise OutOfMemoryError(f"the device has no memory left for {what} ({cause}); {REMEDY}")
 
 
 class RefinerWithinMemory:
@@ -149,19 +162,19 @@ class SessionWithinMemory:
                 raise
         release()
         logger.warning("no memory to start %d objects: tried again with what others gave", count)
-        return self._named(_what(image), lambda: self._session.start(image, labels, count))
+        return with_remedy(_what(image), lambda: self._session.start(image, labels, count))
 
     def step(self, image: np.ndarray) -> Segmented:
         """As `Session.step`."""
-        return self._named(_what(image), lambda: self._session.step(image))
+        return with_remedy(_what(image), lambda: self._session.step(image))
 
     def settle(self) -> None:
         """As `Session.settle`."""
-        self._named("this frame", self._session.settle)
+        with_remedy("this frame", self._session.settle)
 
     def step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> Segmented:
         """As `Session.step_and_add`."""
-        return self._named(_what(image), lambda: self._session.step_and_add(image, labels, count))
+        return with_remedy(_what(image), lambda: self._session.step_and_add(image, labels, count))
 
     def remove(self, objects: Sequence[int]) -> None:
         """As `Session.remove`."""
@@ -173,17 +186,7 @@ class SessionWithinMemory:
 
     def restore(self, tensors: dict[str, Any], record: dict[str, Any]) -> None:
         """As `Session.restore`."""
-        self._session.restore(tensors, record)
-
-    def _named(self, what: str, action: Callable[[], _Answer]) -> _Answer:
-        try:
-            return action()
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            cause = str(error).strip().splitlines()[0] if str(error).strip() else "no details"
-        release()
-        raise OutOfMemoryError(f"the device has no memory left for {what} ({cause}); {REMEDY}")
+        with_remedy("what was saved", lambda: self._session.restore(tensors, record))
 
 
 def _what(image: np.ndarray) -> str:

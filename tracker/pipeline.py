@@ -88,7 +88,8 @@ class HQTracker:
         weights: default $HQTRACK_WEIGHTS, else `weights/` of the checkout. device: default CUDA
         where there is one. Overrides: see `tracker.config.preset`.
 
-        Raises ConfigError (unknown preset, setting or device) and CheckpointError (weights).
+        Raises ConfigError (unknown preset, setting or device), CheckpointError (weights) and
+        OutOfMemoryError.
         """
         parts = build_parts(name, weights, device, overrides)
         return cls(parts.new_session, parts.refiner, parts.config, parts.weights_note)
@@ -201,7 +202,7 @@ class HQTracker:
             masks[index] = fallback_mask(image, prompts[index])
         return masks
 
-    def save_state(self, path: Path) -> None:
+    def save_state(self, path: str | Path) -> None:
         """Write what is remembered of the video so far (some tens of MB) to a safetensors file.
 
         `load_state` goes on from there, also in another process. Raises NotInitializedError,
@@ -211,7 +212,7 @@ class HQTracker:
         own = {"removed": sorted(self._removed), "usual": self._presence.usual._asdict()}
         save_state(path, tensors, record | own, self._identity)
 
-    def load_state(self, path: Path) -> None:
+    def load_state(self, path: str | Path) -> None:
         """Go on with a video whose state was saved, exactly as if it had never stopped.
 
         Raises StateError when the file is damaged, or was saved with other settings or weights.

@@ -15,18 +15,19 @@ class StateError(ValueError):
 
 
 def save_state(
-    path: Path, tensors: dict[str, Tensor], record: dict[str, Any], identity: str
+    path: str | Path, tensors: dict[str, Tensor], record: dict[str, Any], identity: str
 ) -> None:
     """Write a state; the file appears whole or not at all. Raises OSError."""
     from safetensors.torch import save_file
 
+    path = Path(path)
     part = path.with_name(path.name + ".part")
     metadata = {"record": json.dumps(record), "identity": identity}
     save_file({name: tensor.cpu() for name, tensor in tensors.items()}, part, metadata)
     part.replace(path)
 
 
-def load_state(path: Path, identity: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_state(path: str | Path, identity: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the record of a state. Raises StateError."""
     from safetensors import SafetensorError, safe_open
 

@@ -261,14 +261,18 @@ def _foreground(options: ServeOptions) -> int:
     """A server started by hand: the same place as trackers.ini would use, log on the terminal."""
     from tracker.resident import launch
 
-    place = place_of(options)
-    with launch.locked(place.lock):
-        connection = launch.connect(place.socket)
-        if connection is not None:
-            connection.close()
-            print("this server runs already; see `python -m tracker stop --list`", file=sys.stderr)
-            return 1
-        listener = launch.listen(place.socket)
+    try:
+        place = place_of(options)
+        with launch.locked(place.lock):
+            connection = launch.connect(place.socket)
+            if connection is not None:
+                connection.close()
+                print("it runs already; see `python -m tracker stop --list`", file=sys.stderr)
+                return 1
+            listener = launch.listen(place.socket)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     _log_to_stderr([logging.FileHandler(place.log)])
     logger.info("listening; stop with Ctrl-C or `python -m tracker stop`")
     return _serve_resident(options, place, listener)

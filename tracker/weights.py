@@ -10,6 +10,8 @@ import errno
 import hashlib
 import http.client
 import logging
+import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -97,10 +99,38 @@ def find(name: str) -> WeightFile:
     raise WeightsError(f"no weights named {name!r}; known: {', '.join(e.name for e in MANIFEST)}")
 
 
+def chosen_folder() -> Path:
+    """Where weights are fetched to: $HQTRACK_WEIGHTS, else `weights/` of the checkout."""
+    return Path(os.environ.get("HQTRACK_WEIGHTS") or FOLDER)
+
+
+def fetch_command(path: Path) -> str | None:
+    """The command that fetches a file of the manifest to this place; None for any other file."""
+    if path.name not in {entry.name for entry in MANIFEST}:
+        return None
+    folder = path.parent.resolve()
+    elsewhere = "" if folder == chosen_folder().resolve() else f' ARGS="--folder {folder}"'
+    return f"make weights NAMES={path.name}{elsewhere}"
+
+
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def recorded_digest(path: Path) -> str | None:
+    """The sha256 recorded beside a file at its first use (NAME.sha256), None where there is none.
+
+    A record without one (empty, cut, something else) counts for nothing, with a line in the log.
+    """
+    record = path.with_name(path.name + RECORD_SUFFIX)
+    if not record.is_file():
+        return None
+    if found := re.match(r"[0-9a-f]{64}\b", record.read_text(errors="replace")):
+        return found[0]
+    _log.warning("%s holds no sha256: it is passed over", record)
+    return None
 
 
 def check_file(entry: WeightFile, path: Path) -> str:
@@ -113,13 +143,11 @@ def check_file(entry: WeightFile, path: Path) -> str:
     if entry.size is not None and size != entry.size:
         raise WeightsError(f"{path} has {size} bytes, {entry.name} has {entry.size}")
     digest = sha256_of(path)
-    record = path.with_name(entry.name + RECORD_SUFFIX)
-    expected = entry.sha256
-    if expected is None and record.is_file():
-        expected = record.read_text().split()[0]
+    expected = entry.sha256 or recorded_digest(path.with_name(entry.name))
     if expected is not None and digest != expected:
         raise WeightsError(f"{path} has sha256 {digest}, {entry.name} has {expected}")
     if expected is None:
+        record = path.with_name(entry.name + RECORD_SUFFIX)
         record.write_text(f"{digest}  {entry.name}\n")
         _log.info("no digest is published for %s; recorded %s", entry.name, digest)
     return digest

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from tracker.cli.progress import FOLDER, Progress, ResumeError
+from tracker.cli.progress import FOLDER, Progress, ResumeError, fitting
 from tracker.cli.stopping import Stopper
 from tracker.config import ConfigError
 from tracker.frames import FrameError
@@ -49,6 +49,7 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
     """Run the command; `make_tracker(preset, weights, device, **settings)` is for tests."""
     arguments = _parser().parse_args(argv)
     from tracker.checkpoints import CheckpointError
+    from tracker.out_of_memory import OutOfMemoryError
 
     if make_tracker is None:
         from tracker.pipeline import HQTracker
@@ -59,7 +60,7 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
         finished = _run(arguments, make_tracker)
     except KeyboardInterrupt:
         finished = False
-    except (*refusals, CheckpointError, OSError) as error:
+    except (*refusals, CheckpointError, OutOfMemoryError, OSError) as error:
         logger.error("%s", error)
         return 1
     if not finished:
@@ -135,7 +136,7 @@ def track_all(
         for frame in bar:
             done = frame.number + 1
             if frame.number < first:
-                writer.add(frame, next(safe), masks=False)
+                writer.add(frame, fitting(next(safe), frame), masks=False)
             else:
                 result = track_frame(tracker, frame, starts)
                 writer.add(frame, result)

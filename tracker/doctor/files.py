@@ -42,14 +42,14 @@ def check_weights(folder: Path) -> list[Finding]:
 
 
 def _check_official(entry: weights.WeightFile, path: Path) -> Finding:
-    known = entry.sha256 or path.with_name(entry.name + weights.RECORD_SUFFIX).is_file()
-    if not known:
+    if not (entry.sha256 or weights.recorded_digest(path)):
         text = "no digest is published, and none is recorded yet"
-        return Finding(entry.name, NOTE, text, "make weights records it")
+        return Finding(entry.name, NOTE, text, f"{weights.fetch_command(path)} records it")
     try:
         return Finding(entry.name, OK, f"sha256 {weights.check_file(entry, path)[:16]}...")
     except (weights.WeightsError, OSError) as error:
-        return Finding(entry.name, FAIL, str(error), f"remove {path}, then make weights")
+        remedy = f"remove {path}, then {weights.fetch_command(path)}"
+        return Finding(entry.name, FAIL, str(error), remedy)
 
 
 def check_bundled(path: Path) -> Finding:

@@ -1,7 +1,7 @@
 """The identity of a server, and the socket, lock and log that follow from it.
 
-Two clients share a server exactly when they ask for the same tracker: same code, same weight files,
-same preset, settings and devices, same Python. Anything else is another server.
+Two clients share a server exactly when they ask for the same tracker: same code and factory, same
+weight files, same preset, settings and devices, same Python. Anything else is another server.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import stat
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from tracker.resident.options import ServeOptions
@@ -107,6 +108,7 @@ def identity(options: ServeOptions) -> str:
         options.preset,
         options.settings,
         options.factory,
+        factory_digest(options.factory),
         options.device,
         os.environ.get("CUDA_VISIBLE_DEVICES"),
         # A folder without the bundled weights is filled up from the project's.
@@ -123,6 +125,22 @@ def code_digest(package: Path) -> str:
         digest.update(f"{path.relative_to(package)}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
+
+
+def factory_digest(factory: str | None) -> str | None:
+    """sha256 of the file of the module in MODULE:FUNCTION, which is looked for without importing.
+
+    None when there is no such file: loading says why.
+    """
+    if factory is None:
+        return None
+    spec, folders = None, [str(PROJECT), *sys.path]
+    for name in factory.partition(":")[0].split("."):
+        spec = PathFinder.find_spec(name, folders)
+        folders = [] if spec is None else [*(spec.submodule_search_locations or ())]
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
 
 
 def weight_files(weights: Path) -> list[tuple[str, int, int]]:

@@ -97,7 +97,7 @@ def hung_up(connection: socket.socket) -> bool:
 def _decode(line: bytes) -> dict[str, Any]:
     try:
         message = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"no message: {line[:80]!r}") from error
     if not isinstance(message, dict):
         raise WireError(f"no message: {line[:80]!r}")

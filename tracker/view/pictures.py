@@ -1,6 +1,7 @@
-"""`python -m tracker pictures`: the pictures of the README, from results on the demo set.
+"""`python -m tracker pictures`: two pictures for a page of text, such as the README's.
 
-The same results make the same files.
+A strip with a row of frames per sequence, and the plot of the first sequence. The same results make
+the same files. The README's: TRACKER=HQTrackLite on the demo data, `--out docs/images`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from tracker.view.series import measure
 from tracker.view.sheets import even_frames, sheet
 from tracker.view.vot_footage import VotFootage, workspace_footage
 from tracker.vot.errors import VotError
-from tracker.vot.workspace import DEFAULT_WORKSPACE, ROOT, Workspace
+from tracker.vot.workspace import Workspace, add_arguments, workspace_of
 
-FOLDER = ROOT / "docs" / "images"
 STRIP, PLOT = "demo.webp", "iou.svg"
 
 _COLUMNS = 4
@@ -31,12 +31,13 @@ _WIDTH = 300
 def main(argv: list[str]) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tracker pictures", description=__doc__)
-    parser.add_argument("--tracker", default="HQTrackLite", help="a section of trackers.ini")
-    parser.add_argument("--workspace", type=Path, default=DEFAULT_WORKSPACE)
-    parser.add_argument("--out", type=Path, default=FOLDER)
+    add_arguments(parser)
+    parser.add_argument("--out", type=Path, help="folder (default: beside the toolkit's report)")
     args = parser.parse_args(argv)
     try:
-        paths = draw_pictures(Workspace(args.workspace.resolve()), args.tracker, args.out)
+        workspace = workspace_of(args)
+        out = args.out or workspace.folder / "reports" / args.tracker / "pictures"
+        paths = draw_pictures(workspace, args.tracker, out)
     except (VotError, FrameError, OSError) as error:
         print(f"\npictures failed: {error}", file=sys.stderr)
         return 1

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 PORT = 8080
+LAST_PORT = 65535
 
 
 def main(argv: list[str]) -> int:
@@ -36,10 +37,11 @@ def main(argv: list[str]) -> int:
         logger.error("the page needs NiceGUI: pip install 'hqtrack-vot[web]'")
         return 1
     from tracker.checkpoints import CheckpointError
+    from tracker.out_of_memory import OutOfMemoryError
 
     try:
         site = make_site(arguments)
-    except (ValueError, OSError, CheckpointError) as error:
+    except (ValueError, OSError, CheckpointError, OutOfMemoryError) as error:
         logger.error("%s", error)
         return 1
     logger.info("weights: %s", site.tracker.weights_note)
@@ -73,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tracker web", description=__doc__)
     limits = Limits()
     add = parser.add_argument
-    add("--port", type=_positive, default=PORT, help=f"default {PORT}")
+    add("--port", type=_port, default=PORT, help=f"default {PORT}")
     add("--folder", type=Path, help="also offer the videos in this folder; no other path is opened")
     add("--open", action="store_true", help="open the page in the default browser")
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
@@ -95,6 +97,12 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; ports are 1 to {LAST_PORT}")
+    return int(text)
 
 
 def _check_port(port: int) -> None:

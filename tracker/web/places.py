@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tracker.media.sources import FRAME_SUFFIXES
@@ -26,9 +27,13 @@ class VideoFolder:
         self._folder = folder.resolve()
 
     def names(self) -> list[str]:
-        """Videos and folders of pictures in it and in its folders, relative, sorted."""
-        found = []
-        for path in sorted(self._folder.rglob("*")):
+        """Videos and folders of pictures in it and in its folders, relative, sorted.
+
+        What cannot be read is left out, and what has a name that is not UTF-8.
+        """
+        walk = os.walk(self._folder)  # passes over folders that cannot be read
+        found: list[str] = []
+        for path in sorted(Path(at, name) for at, inner, files in walk for name in inner + files):
             if len(found) == MOST_LISTED:
                 break
             if self._is_video(path):
@@ -46,8 +51,12 @@ class VideoFolder:
         return path
 
     def _is_video(self, path: Path) -> bool:
-        if not path.resolve().is_relative_to(self._folder):
+        try:
+            path.relative_to(self._folder).as_posix().encode()
+            if not path.resolve().is_relative_to(self._folder):
+                return False
+            if path.is_dir():
+                return any(inner.suffix.lower() in FRAME_SUFFIXES for inner in path.iterdir())
+            return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
+        except (OSError, RuntimeError, UnicodeEncodeError):  # RuntimeError: links in a circle
             return False
-        if path.is_dir():
-            return any(inner.suffix.lower() in FRAME_SUFFIXES for inner in path.iterdir())
-        return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES

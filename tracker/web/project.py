@@ -20,6 +20,9 @@ from tracker.stages import FrameResult
 from tracker.web.clip import Clip
 from tracker.web.limits import LimitError, Limits
 
+MOST_NUMBERS = int(np.iinfo(np.uint8).max)
+"""Numbers that a label map of 8 bits can hold; that of a removed object is not given again."""
+
 
 class ProjectError(ValueError):
     """Something that cannot be done with the project now; the text is for the user."""
@@ -72,6 +75,11 @@ class Project:
             self._check_free()
             if len(self.objects) >= self._limits.objects:
                 raise LimitError(f"There are {len(self.objects)} objects; no more can be added.")
+            if self.last_number >= MOST_NUMBERS:
+                raise LimitError(
+                    f"All {MOST_NUMBERS} numbers for objects of this video were given, with those "
+                    "removed since. Open the video again to start afresh."
+                )
             self.objects = (*self.objects, self._next)
             self._next += 1
             return self.objects[-1]
