@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tracker.config import ScaleConfig, VmosConfig
 
-REMEDY = "remove it and fetch it again with `make weights`"
+REMEDY = "remove it and fetch it again with `make weights NAMES=its-name`"
 NAMES_SHOWN = 5
 """Entries of each kind that an error lists."""
 
@@ -32,7 +32,9 @@ class CheckpointError(RuntimeError):
 def read_torch(file: Path) -> Mapping[str, Any]:
     """The table in a file written by `torch.save`. CheckpointError when there is none to read."""
     if not file.is_file():
-        raise CheckpointError(f"no weights at {file}; fetch them with `make weights`")
+        raise CheckpointError(
+            f"no weights at {file}; `make weights NAMES={file.name}` fetches an official file"
+        )
     try:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:

@@ -11,8 +11,8 @@ from tracker.overrides import add_set_option, read_overrides
 
 PARTS = ("reference", "stages", "trax", "protocol", "floors")
 REFINER_ON_CPU = "vit_tiny"
-ISSUE_OBJECTS = (1, 5, 10, 20)
-FULL = {"objects": list(ISSUE_OBJECTS), "frames": 300, "reference_frames": 20, "seconds": None}
+OBJECTS = (1, 5, 10, 20)
+FULL = {"objects": list(OBJECTS), "frames": 300, "reference_frames": 20, "seconds": None}
 QUICK = {"objects": [3], "frames": 20, "reference_frames": 20, "seconds": 12.0}
 
 _DESCRIPTION = (
@@ -80,7 +80,7 @@ def refiner_of(args: argparse.Namespace, name: str, device: str) -> str | None:
 
 def _left_out(args: argparse.Namespace) -> list[str]:
     lines = []
-    missing = [str(count) for count in ISSUE_OBJECTS if count not in args.objects]
+    missing = [str(count) for count in OBJECTS if count not in args.objects]
     if missing:
         lines.append(f"runs with {', '.join(missing)} objects (--objects {' '.join(missing)})")
     if args.frames < FULL["frames"] or args.seconds is not None:
