@@ -135,7 +135,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m tracker eval", description=text)
     p.add_argument("--data", type=Path, required=True, help="folder of videos with masks")
     p.add_argument("--preset", default="hqtrack-lite")
-    p.add_argument("--weights", type=Path, help="file or folder; default: the project's weights/")
+    p.add_argument(
+        "--weights", type=Path, help="file or folder; default: $HQTRACK_WEIGHTS, else weights/"
+    )
     p.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU if there is one")
     p.add_argument("--split", help='list under ImageSets, for instance "2017/val"')
     p.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")

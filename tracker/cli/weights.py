@@ -12,7 +12,9 @@ from tracker import weights
 def main(argv: list[str]) -> int:
     """The command; returns its exit status: 0 only when every file named is there and right."""
     parser = argparse.ArgumentParser(prog="python -m tracker weights", description=__doc__)
-    parser.add_argument("names", nargs="*", help="files; without any: those of HQTrack")
+    parser.add_argument(
+        "names", nargs="*", help="files as --list names them; without any: those of HQTrack"
+    )
     default = weights.chosen_folder()
     parser.add_argument("--folder", type=Path, default=default, help=f"default: {default}")
     parser.add_argument("--list", action="store_true", help="say what there is and what is here")
