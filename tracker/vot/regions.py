@@ -120,6 +120,8 @@ def parse_region(line: str) -> Region:
         raise VotError(f"not a region: {text[:40]!r}") from error
     if any(math.isnan(value) for value in values):
         return Special(UNKNOWN)
+    if any(math.isinf(value) for value in values):
+        raise VotError(f"not a region: {text[:40]!r}: coordinates must be finite numbers")
     if len(values) == 1:
         return Special(int(values[0]))
     if len(values) == 2:
