@@ -261,6 +261,21 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
         assert [int(frame.image[0, 0, 0]) for frame in frames] == [8, 9, 10, 11]
 
 
+def test_hidden_files_are_no_frames_and_odd_digits_are_no_numbers(tmp_path: Path) -> None:
+    for name, value in (("\u00b21.jpg", 200), ("2.jpg", 20), ("10.jpg", 100), ("02.JPEG", 40)):
+        Image.fromarray(grey(value)).save(tmp_path / name)
+    (tmp_path / "._2.jpg").write_bytes(b"written by another system")
+    with open_frames(tmp_path) as frames:
+        assert [int(frame.image[0, 0, 0]) for frame in frames] == [200, 40, 20, 100]
+
+
+def test_pictures_of_several_kinds_are_refused(tmp_path: Path) -> None:
+    for name in ("1.jpg", "2.jpg", "1.png"):
+        Image.fromarray(grey(9)).save(tmp_path / name)
+    with pytest.raises(FrameError, match=r"several kinds \(2 of \.jpg, 1 of \.png\)"):
+        open_frames(tmp_path)
+
+
 class FakeCapture:
     """A camera of five frames; `asked` is what it was opened with."""
 
