@@ -98,6 +98,15 @@ def test_frames_of_another_size_are_scaled(tmp_path: Path) -> None:
     assert np.abs(frames[2].image[70, 100].astype(int) - corners()[-1, -1]).max() <= 6
 
 
+@pytest.mark.parametrize("fps", [Fraction(1, 3000), 1 / 3000, Fraction(2, 5)])
+def test_less_than_a_frame_a_second_is_a_rate(tmp_path: Path, fps: Fraction | float) -> None:
+    path = write(tmp_path / "slow.mp4", [grey(50), grey(90), grey(130)], fps)
+    expected = Fraction(fps).limit_denominator(5000)
+    with open_frames(path) as frames:
+        assert frames.fps == expected
+        assert [frame.time for frame in frames] == [0, 1 / expected, 2 / expected]
+
+
 def test_no_frame_no_file(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4"):
         pass
