@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -122,12 +124,12 @@ def _spoil_size(folder: Path) -> str:
 
 def _spoil_colour(folder: Path) -> str:
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "masks/00001.png")
-    return "mode RGB, not an indexed mask"
+    return r"masks/00001\.png is RGB; save it indexed"
 
 
 def _spoil_mask(folder: Path) -> str:
     (folder / "masks/00001.png").write_bytes(b"no picture")
-    return r"masks/00001\.png cannot be read"
+    return r"cannot read mask .*masks/00001\.png"
 
 
 def _spoil_frame(folder: Path) -> str:
@@ -155,7 +157,42 @@ def _spoil_names(folder: Path) -> str:
 def _spoil_frames(folder: Path) -> str:
     for path in (folder / "frames").iterdir():
         path.unlink()
-    return "no pictures"
+    return "no frames"
+
+
+def _spoil_base(folder: Path) -> str:
+    for number, path in reversed(list(enumerate(sorted((folder / "masks").iterdir()), 1))):
+        path.rename(folder / "masks" / f"{number:05d}.png")
+    return r"masks/00004\.png belongs to no frame and frame .*frames/00000\.jpg has no mask"
+
+
+def _spoil_chunk(folder: Path) -> str:
+    path = folder / "masks/00001.png"
+    data = bytearray(path.read_bytes())
+    data[data.index(b"IDAT") + 1] = 0xFF
+    path.write_bytes(data)
+    return r"cannot read mask .*masks/00001\.png"
+
+
+def _spoil_bomb(folder: Path) -> str:
+    path = folder / "masks/00001.png"
+    data = bytearray(path.read_bytes())
+    data[16:24] = (60_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    path.write_bytes(data)
+    return r"cannot read mask .*masks/00001\.png"
+
+
+def _spoil_kinds(folder: Path) -> str:
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "frames/cover.png")
+    return r"frames holds pictures of several kinds \(4 of \.jpg, 1 of \.png\)"
+
+
+def _spoil_lossy(folder: Path) -> str:
+    path = folder / "masks/00001.png"
+    with Image.open(path) as picture:
+        picture.convert("L").save(path, format="JPEG")
+    return r"masks/00001\.png is a JPEG, .*save the mask anew as PNG"
 
 
 SPOILERS = [value for name, value in sorted(globals().items()) if name.startswith("_spoil")]
@@ -168,6 +205,64 @@ def test_bad_input_is_named_and_leaves_nothing(tmp_path: Path, spoil) -> None:
     with pytest.raises(VotError, match=message):
         convert(tmp_path / "raw", tmp_path / "data")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_masks_may_have_other_numbers_than_frames_where_names_pair_them(
+    tmp_path: Path, first: int
+) -> None:
+    """`_v2` at the end of every name; and masks numbered as the frames, with fewer zeros."""
+    write_frames(tmp_path / "raw", "single", 4)
+    for kind in ("frames", "masks"):
+        for path in sorted((tmp_path / "raw/single" / kind).iterdir()):
+            name = f"{path.stem}_v2" if first else str(int(path.stem))
+            if first or kind == "masks":
+                path.rename(path.with_name(name + path.suffix))
+    convert(tmp_path / "raw", tmp_path / "data")
+    lines = _lines(tmp_path / "data" / "single", "01")
+    for number, line in enumerate(lines):
+        mask = parse_region(line).mask((HEIGHT, WIDTH))
+        assert np.array_equal(mask, labels_of("single", number) == 1)
+
+
+def test_masks_of_frames_that_were_cut_off_are_left_over(tmp_path: Path) -> None:
+    write_frames(tmp_path / "raw", "single", 6)
+    for number in (0, 1, 5):
+        (tmp_path / f"raw/single/frames/{number:05d}.jpg").unlink()
+    convert(tmp_path / "raw", tmp_path / "data")
+    lines = _lines(tmp_path / "data" / "single", "01")
+    assert len(lines) == 3
+    mask = parse_region(lines[0]).mask((HEIGHT, WIDTH))
+    assert np.array_equal(mask, labels_of("single", 2) == 1)
+
+
+def test_hidden_masks_and_names_without_digits_for_int_are_passed_over(tmp_path: Path) -> None:
+    write_frames(tmp_path / "raw", "single", 2)
+    for kind, suffix in (("frames", "jpg"), ("masks", "png")):
+        folder = tmp_path / "raw/single" / kind
+        (folder / f"._00000.{suffix}").write_bytes(b"written by another system")
+        for number in range(2):
+            (folder / f"{number:05d}.{suffix}").rename(folder / f"\u00b2{number}.{suffix}")
+    convert(tmp_path / "raw", tmp_path / "data")
+    assert len(_lines(tmp_path / "data" / "single", "01")) == 2
+
+
+def test_two_folders_that_give_one_name_are_named(tmp_path: Path) -> None:
+    write_frames(tmp_path / "raw", "single", 2)
+    shutil.copytree(tmp_path / "raw/single", tmp_path / "raw/my clip")
+    shutil.copytree(tmp_path / "raw/single", tmp_path / "raw/my+clip")
+    with pytest.raises(VotError, match=r"my clip.*my\+clip.*both give a sequence 'my_clip'"):
+        convert(tmp_path / "raw", tmp_path / "data")
+
+
+def test_the_present_folder_is_no_name_for_a_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_frames(tmp_path / "raw", "single", 2)
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path / "new")
+    assert module.main(["../raw", "."]) == 1
+    assert "name a new folder" in capsys.readouterr().err
 
 
 def test_unknown_layout_and_full_target(tmp_path: Path, capsys) -> None:

@@ -112,8 +112,47 @@ def test_queries_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "point"),
+    [
+        ("64,20", (63.5, 20.5)),
+        ("63.5,47.5", (63.5, 47.5)),
+        ("-0.75,48.2", (0.5, 47.5)),
+        ("20,15.25", (20.5, 15.75)),
+    ],
+)
+def test_a_point_on_or_just_over_the_edge_is_moved_into_the_frame(
+    tmp_path: Path, line: str, point: tuple[float, float]
+) -> None:
+    folder = _folder(tmp_path, {"obj0": f"0\n{line}\n"})
+    tracker = _Seen()
+    assert run_folder(tracker, folder) is None
+    assert tracker.given[0][0].points == (point,)
+    assert len(_output(folder, "obj0")) == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("90,20", r"query_obj0\.txt.*point \(90, 20\) lies outside the frame of 64 x 48 pixels"),
+        ("20,-7", r"point \(20, -7\) lies outside the frame"),
+        ("nan,20", r"query_obj0\.txt.*nan,20.*finite numbers"),
+        ("20,inf", r"query_obj0\.txt.*20,inf.*finite numbers"),
+        ("0,0,1e9,0,1e9,1e9", r"query_obj0\.txt.*far outside any frame.*1e\+09"),
+    ],
+)
+def test_coordinates_that_mark_nothing_are_named(tmp_path: Path, line: str, reason: str) -> None:
+    import re
+
+    folder = _folder(tmp_path, {"obj0": f"0\n{line}\n"})
+    assert re.search(reason, run_folder(_Seen(), folder))
+    assert not list(folder.glob("output_*"))
+
+
+@pytest.mark.parametrize(
     ("queries", "reason"),
     [
+        ({"obj0": "5\n20,15\n"}, r"query_obj0\.txt starts in frame 5, .* has 5, .* from 0"),
+        ({"obj0": "\u00b2\n20,15\n"}, "a frame number and a region"),
         ({"obj0": "0\n0\nprompt=the red car\n"}, "prompt=the red car.*does not find objects by"),
         ({"obj0": "first\n1,2\n"}, "a frame number and a region"),
         ({"obj0": "0\n1,2,x\n"}, "not a region"),
@@ -170,6 +209,27 @@ def test_the_reason_of_a_refusal_is_in_the_log(here: Station) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 1
     assert "prompt=a car" in here.log.read_text()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--in-process",)])
+def test_the_reason_of_a_failure_reaches_the_terminal(
+    here: Station, arguments: tuple[str, ...]
+) -> None:
+    folder = _folder(here.folder / "job", {"obj0": "0\n0\nprompt=a car\n"})
+    process = here.spawn(*arguments, module="tracker.folder", cwd=folder)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    lines = [line for line in output.decode().splitlines() if "prompt=a car" in line]
+    assert len(lines) == 1 and lines[0].startswith("hqtrack: ")
+    assert str(here.log) in lines[0]
+
+
+def test_a_failure_to_load_reaches_the_terminal(here: Station) -> None:
+    folder = _folder(here.folder / "job", {"obj0": "0\n20,15\n"})
+    process = here.spawn("--in-process", module="tracker.folder", cwd=folder, STATIC_FAULT="raise")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "hqtrack: weights/static.pth is cut short" in output.decode()
 
 
 def test_the_module_is_light() -> None:

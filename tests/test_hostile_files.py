@@ -6,6 +6,7 @@ import ast
 import os
 import pickle
 import random
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ import torch
 from tests.vot_data import workspace as workspace
 from tracker.checkpoints import CheckpointError, read_bundled, read_torch
 from tracker.config import preset
+from tracker.doctor.files import check_registry
 from tracker.refiner import build_refiner
 from tracker.vmos.loading import OFFICIAL_VMOS, load_vmos
 from tracker.vot import evaluate, results
+from tracker.vot import workspace as module_workspace
 from tracker.vot.dataset import read_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import Workspace
@@ -125,6 +128,68 @@ def test_a_sequence_cannot_lead_out_of_its_folder(workspace: Workspace, name: st
     (workspace.sequences / "list.txt").write_text(f"{name}\n")
     with pytest.raises(VotError, match="no name of a sequence"):
         read_dataset(workspace.sequences)
+
+
+def _spoilt(path: Path, old: bytes, new: bytes) -> None:
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("list.txt", b"pair", b"p\xe4r", r"list\.txt is not UTF-8 \(byte \d+ is 0xe4\)"),
+        ("pair/sequence", b"name=pair", b"name=p\xe4r", r"pair/sequence is not UTF-8"),
+        ("pair/groundtruth_01.txt", b"m", b"\xe4", r"groundtruth_01\.txt is not UTF-8"),
+        (
+            "pair/sequence",
+            b"length=",
+            b"length=-",
+            r"length=-\d+: it must be a whole number",
+        ),
+        ("pair/sequence", b"width=", b"width=-", r"width=-\d+: it must be a whole number"),
+        ("pair/sequence", b"length=", b"length=many", r"length=many\d+: it must be"),
+        ("pair/sequence", b"name=pair", b"name=single", "pair.*single|single.*pair"),
+    ],
+)
+def test_a_spoilt_data_set_is_named_with_what_is_wrong(
+    workspace: Workspace, file: str, old: bytes, new: bytes, said: str
+) -> None:
+    _spoilt(workspace.sequences / file, old, new)
+    with pytest.raises(VotError, match=said):
+        read_dataset(workspace.sequences)
+
+
+def test_a_sequence_that_is_listed_twice_is_refused(workspace: Workspace) -> None:
+    listed = workspace.sequences / "list.txt"
+    listed.write_text(listed.read_text() + "pair\n")
+    with pytest.raises(VotError, match="pair and pair are both the sequence 'pair'"):
+        read_dataset(workspace.sequences)
+
+
+def test_frames_without_numbers_and_without_length_are_named(workspace: Workspace) -> None:
+    metadata = workspace.sequences / "pair" / "sequence"
+    lines = [line for line in metadata.read_text().splitlines() if not line.startswith("length")]
+    metadata.write_text("\n".join(lines).replace("%08d", "first"))
+    with pytest.raises(VotError, match=r"'color/first\.jpg' holds no number such as %08d"):
+        read_dataset(workspace.sequences)
+
+
+def test_settings_that_are_not_utf8_are_named(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = workspace.folder / "config.yaml"
+    config.write_bytes(config.read_bytes() + "# Köln\n".encode("latin-1"))
+    with pytest.raises(VotError, match=r"config\.yaml is not UTF-8 .*save it as UTF-8"):
+        workspace.dataset()
+    trackers = tmp_path / "trackers.ini"
+    trackers.write_bytes("[HQTrack]\nlabel = Köln\n".encode("latin-1"))
+    monkeypatch.setattr(module_workspace, "REGISTRY", trackers)
+    with pytest.raises(VotError, match=r"trackers\.ini is not UTF-8"):
+        module_workspace.workspace_of(Namespace(stack="vots2026/point", tracker="HQTrack"))
+    (finding,) = check_registry(trackers)
+    assert finding.state == "FAIL" and "trackers.ini" in finding.text
 
 
 @pytest.mark.parametrize("name", ["..", "../..", "/", "a/b", "", ".", "Still/../.."])

@@ -52,8 +52,8 @@ LAYERS = {
     "web": 10,
     "__main__": 11,
 }
-# Modules of higher parts that import nothing of them: the toolkit's text of regions.
-LEAVES = {"tracker.vot.regions", "tracker.vot.errors"}
+# Modules of higher parts that import nothing of them: the toolkit's texts.
+LEAVES = {"tracker.vot.regions", "tracker.vot.errors", "tracker.vot.text"}
 FORBIDDEN = {"training": ("tracker.vmos.session", "tracker.serve", "tracker.pipeline")}
 
 

@@ -96,6 +96,8 @@ def test_a_polygon_is_filled() -> None:
         (PointPrompt(((80, 3),)), r"\(80, 3\) lies outside the frame"),
         (PointPrompt(((8, 3),), background=((8, 61),)), r"\(8, 61\)"),
         (PointPrompt(((math.inf, 3),)), "finite"),
+        (PolygonPrompt(((-1e9, -1e9), (1e9, -1e9), (1e9, 1e9))), "far outside any frame"),
+        (BoxPrompt(0, 0, 1e7, 5), "far outside any frame: at most 1000000 pixels"),
     ],
 )
 def test_a_prompt_that_marks_nothing_is_refused(prompt: Prompt, said: str) -> None:

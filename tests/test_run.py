@@ -392,6 +392,8 @@ def test_bad_input_is_one_line_and_status_one(
     (tmp_path / "text.mp4").write_text("no video")
     small = tmp_path / "small.png"
     Image.fromarray(np.ones((5, 5), np.uint8)).save(small)
+    lossy = tmp_path / "lossy.png"
+    Image.fromarray(np.ones(SHAPE, np.uint8)).save(lossy, format="JPEG")
     cases = [
         ([tmp_path / "gone", "--mask", first], "no video file, folder"),
         ([tmp_path / "nothing", "--mask", first], "no frames"),
@@ -400,6 +402,7 @@ def test_bad_input_is_one_line_and_status_one(
         ([folder, "--mask", folder / "notes.txt"], "cannot read mask .*notes.txt"),
         ([folder, "--mask", blank], "blank.png is empty"),
         ([folder, "--mask", colour], "colour.png is RGB"),
+        ([folder, "--mask", lossy], "lossy.png is a JPEG.*save the mask anew as PNG"),
         ([folder, "--mask", small], "small.png: wrong shape"),
         (
             [folder, "--mask", first, f"9={first}"],

@@ -50,7 +50,7 @@ def round_of(here: Station, requests: bytes) -> bytes:
             pass
     os.close(to_server)
     os.close(from_server)
-    assert message == {"event": "end", "ok": True}
+    assert message == {"event": "end", "ok": True, "reason": None}
     return answer
 
 

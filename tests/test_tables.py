@@ -131,6 +131,8 @@ BOX = {"box": [1, 2, 3, 4]}
         ({"box": [1, 2, 3]}, r"a box is \[x, y, width, height\]"),
         ({"box": [1, 2, 0, 4]}, "above 0"),
         ({"box": [1, 2, "3", 4]}, "a box is"),
+        ({"box": [1, 2, 3, 10**400]}, "a box is"),
+        ({"points": [[10**30, 2]]}, r"points is \[\[10{30}, 2\]\]; it is a list of"),
         ({"points": []}, "points is empty"),
         ({"points": [1, 2]}, r"points is \[1, 2\]; it is a list of"),
         ({"polygon": [[1, 2], [3, 4]]}, "three corners"),
@@ -142,6 +144,14 @@ BOX = {"box": [1, 2, 3, 4]}
 def test_an_entry_that_is_wrong_is_named(tmp_path: Path, entry: object, message: str) -> None:
     with pytest.raises(MaskError, match=rf"p.json: objects\[1\].*{message}"):
         prompts(tmp_path, {"objects": [BOX, entry]})
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"objects": ' + "1" * 5000 + "}", "\xff"])
+def test_a_prompts_file_that_no_parser_takes_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "p.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(PromptError, match=r"cannot read prompts .*p\.json"):
+        read_prompts(path)
 
 
 @pytest.mark.parametrize("content", [[], {}, {"objects": []}, {"objects": [BOX], "more": 1}])

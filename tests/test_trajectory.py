@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -118,10 +119,41 @@ def test_text_and_errors_name_the_file(tmp_path: Path) -> None:
         Special(0),
     ]
     path.write_text("hello\n")
-    with pytest.raises(VotError, match=r"a\.txt: not a region: 'hello'"):
+    with pytest.raises(VotError, match=r"a\.txt, line 1: not a region: 'hello'"):
         read_trajectory(path)
     with pytest.raises(VotError, match=r"b\.bin"):
         read_trajectory(tmp_path / "b.bin")
+
+
+@pytest.mark.parametrize("line", ["inf", "1e400", "0,0,inf,4", "-1e9,0,1e9,0,1e9,1e9", "5,2e6"])
+def test_numbers_that_no_frame_reaches_are_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(f"1\n1,2,3,4\n{line}\n")
+    with pytest.raises(VotError, match=r"a\.txt, line 3: .*(far outside any frame|not a region)"):
+        read_trajectory(path)
+
+
+def test_binary_numbers_are_held_to_the_same_limits() -> None:
+    def of(*values: float) -> bytes:
+        return struct.pack("<hIB4f", 1, 1, 1, *values)
+
+    assert parse_binary(of(1, 2, 3, 4)) == [Shape("rectangle", (1, 2, 3, 4))]
+    assert parse_binary(of(1, np.nan, 3, 4)) == [Special(0)]
+    with pytest.raises(VotError, match="frame 1 of 1: a rectangle far outside any frame: 1,inf"):
+        parse_binary(of(1, np.inf, 3, 4))
+
+
+def test_a_mask_larger_than_any_frame_is_refused_before_it_is_made() -> None:
+    with pytest.raises(VotError, match="a mask of 100000000000 x 1 pixels"):
+        parse_region("m0,0,100000000000,1,100000000000")
+
+
+@pytest.mark.parametrize("read", [read_trajectory, read_values])
+def test_a_text_that_is_not_utf8_names_the_remedy(tmp_path: Path, read) -> None:
+    path = tmp_path / "a.value"
+    path.write_bytes("0.5\nköln\n".encode("latin-1"))
+    with pytest.raises(VotError, match=r"a\.value is not UTF-8 \(byte 5 is 0xf6\); save it as UTF"):
+        read(path)
 
 
 def test_values_keep_empty_lines(tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ def test_frames_of_another_size_are_scaled(tmp_path: Path) -> None:
     assert np.abs(frames[2].image[70, 100].astype(int) - corners()[-1, -1]).max() <= 6
 
 
+@pytest.mark.parametrize("fps", [Fraction(1, 3000), 1 / 3000, Fraction(2, 5)])
+def test_less_than_a_frame_a_second_is_a_rate(tmp_path: Path, fps: Fraction | float) -> None:
+    path = write(tmp_path / "slow.mp4", [grey(50), grey(90), grey(130)], fps)
+    expected = Fraction(fps).limit_denominator(5000)
+    with open_frames(path) as frames:
+        assert frames.fps == expected
+        assert [frame.time for frame in frames] == [0, 1 / expected, 2 / expected]
+
+
 def test_no_frame_no_file(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "v.mp4"):
         pass
@@ -259,6 +268,21 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     with open_frames(tmp_path) as frames:
         assert (frames.count, frames.fps) == (4, 25)
         assert [int(frame.image[0, 0, 0]) for frame in frames] == [8, 9, 10, 11]
+
+
+def test_hidden_files_are_no_frames_and_odd_digits_are_no_numbers(tmp_path: Path) -> None:
+    for name, value in (("\u00b21.jpg", 200), ("2.jpg", 20), ("10.jpg", 100), ("02.JPEG", 40)):
+        Image.fromarray(grey(value)).save(tmp_path / name)
+    (tmp_path / "._2.jpg").write_bytes(b"written by another system")
+    with open_frames(tmp_path) as frames:
+        assert [int(frame.image[0, 0, 0]) for frame in frames] == [200, 40, 20, 100]
+
+
+def test_pictures_of_several_kinds_are_refused(tmp_path: Path) -> None:
+    for name in ("1.jpg", "2.jpg", "1.png"):
+        Image.fromarray(grey(9)).save(tmp_path / name)
+    with pytest.raises(FrameError, match=r"several kinds \(2 of \.jpg, 1 of \.png\)"):
+        open_frames(tmp_path)
 
 
 class FakeCapture:

@@ -15,9 +15,10 @@ from tests.view_toys import EMPTY, HALF, LENGTH, SHAPE, SQUARE, rectangle
 from tracker.media.masks import write_labels
 from tracker.media.video import VideoWriter, open_frames
 from tracker.view import command, pictures
+from tracker.view.run_footage import RunFootage
 from tracker.vot import scores
 from tracker.vot.dataset import write_list, write_sequence
-from tracker.vot.regions import ABSENT_LINE, MaskRegion, format_mask
+from tracker.vot.regions import ABSENT_LINE, UNKNOWN, MaskRegion, Special, format_mask
 from tracker.vot.workspace import ROOT
 
 BRIGHT = np.full((*SHAPE, 3), 200, np.uint8)
@@ -245,6 +246,31 @@ def test_results_of_run_with_truth(run: Path, tmp_path: Path) -> None:
     assert re.findall(r"frames, mean IoU ([\d.]+)", text) == [f"{(mean + 1) / 2:.3f}"]
     assert f"{mean:.3f}" in text and "Worst frames" in text
     assert "frame 6, object 1: <span>IoU 0.000" in text
+
+
+def test_an_interrupted_run_is_compared_with_the_truth_of_its_frames(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the truth is sparse; masks that are counted from 1 are refused."""
+    kept = 2
+    for number in range(kept, LENGTH):
+        (run / "masks" / f"{number:08d}.png").unlink()
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[rectangle(10, 10, 20, 20)] = 4
+    (tmp_path / "truth").mkdir()
+    for number in (0, LENGTH - 1):
+        write_labels(tmp_path / "truth" / f"{number:05d}.png", labels)
+    labels[rectangle(40, 50, 10, 10)] = 9
+    write_labels(tmp_path / "truth" / f"{LENGTH - 2:05d}.png", labels)
+    footage = RunFootage(run, tmp_path / "clip.mp4", tmp_path / "truth")
+    truths = [footage.regions(number).truths for number in range(kept)]
+    assert [truth[0].area for truth in truths[:1]] == [400]
+    assert truths[1][0] == Special(UNKNOWN) == truths[0][1] == truths[1][1]
+    for number in range(1, LENGTH + 1):
+        write_labels(tmp_path / "truth" / f"{number:05d}.png", labels)
+    (tmp_path / "truth" / "00000.png").unlink()
+    arguments = [run, "--frames", tmp_path / "clip.mp4", "--truth", tmp_path / "truth"]
+    assert "belongs to no frame and frame" in failure(arguments, capsys)
 
 
 def test_errors_of_run_folders_name_the_remedy(run: Path, tmp_path: Path, capsys) -> None:

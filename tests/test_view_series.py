@@ -13,7 +13,7 @@ from tests.view_toys import LENGTH, RIGHT, SHAPE, Toy, WithoutTruth, rectangle
 from tests.vot_data import workspace as workspace
 from tracker.view.footage import is_empty, raster
 from tracker.view.series import Kind, Moment, mean_of, measure, overlap, sort_key, worst
-from tracker.view.vot_footage import workspace_footage
+from tracker.view.vot_footage import VotFootage, workspace_footage
 from tracker.vot.regions import Shape, Special
 from tracker.vot.workspace import Workspace
 
@@ -33,6 +33,19 @@ def test_pixels_to_ignore_count_neither_for_nor_against() -> None:
     square, half = rectangle(10, 10, 20, 20), rectangle(10, 20, 20, 20)
     assert overlap(square, half, ignored=rectangle(10, 30, 20, 10)) == pytest.approx(200 / 400)
     assert overlap(square, half, ignored=np.ones(SHAPE, bool)) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "fps"),
+    [("30", 30), ("0.0004", 0.0004), ("inf", 24), ("nan", 24), ("1e-9", 24), ("-5", 24), ("x", 24)],
+)
+def test_a_frame_rate_that_no_video_has_is_the_usual_one(
+    workspace: Workspace, text: str, fps: float
+) -> None:
+    (info, *_) = workspace.dataset()
+    path = info.folder / "sequence"
+    path.write_text(path.read_text().replace("fps=24", f"fps={text}"))
+    assert VotFootage(info, []).fps == fps
 
 
 boxes = st.tuples(*(st.integers(0, high) for high in (59, 79, 12, 12)))

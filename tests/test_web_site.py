@@ -267,6 +267,8 @@ def test_only_videos_of_the_folder_are_reached(tmp_path):
     (folder / "a.mp4").write_bytes(b"a")
     (folder / "notes.txt").write_text("no video")
     (folder / "frames" / "0001.png").write_bytes(b"x")
+    (folder / "hidden").mkdir()
+    (folder / "hidden" / "._0001.png").write_bytes(b"x")
     (folder / "link.mp4").symlink_to(outside)
     places = VideoFolder(folder)
     assert places.names() == ["a.mp4", "frames"]

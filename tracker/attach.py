@@ -10,8 +10,6 @@ shows it), and to stderr, which `vot test` shows and the toolkit's own log files
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
 import sys
 import time
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING
 from tracker.resident import refusal, wire
 from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
 from tracker.resident.places import Place, PlaceError, place_of
+from tracker.resident.refusal import say
 
 if TYPE_CHECKING:
     from tracker.resident.launch import Link
@@ -55,7 +54,7 @@ def main(argv: list[str] | None = None, folder: str | None = None) -> int:
     except Exception as error:
         known = isinstance(error, (OptionsError, _RefusedError))
         reason = str(error) if known else f"{type(error).__name__}: {error}"
-        _say(reason)
+        say(reason)
         if folder is None:
             refusal.refuse(0, 1, reason)
         return 1
@@ -71,7 +70,7 @@ def _attach(options: ServeOptions, folder: str | None) -> int:
         try:
             link = connect_or_start(options, place)
         except OSError as error:
-            _say(f"no Unix socket at {place.socket} ({error}): loading the models in this process")
+            say(f"no Unix socket at {place.socket} ({error}): loading the models in this process")
             return _in_process(options, folder)
         try:
             with link.connection:
@@ -88,14 +87,14 @@ def _place(options: ServeOptions) -> Place | None:
     try:
         return place_of(options)
     except PlaceError as error:
-        _say(f"{error}; loading the models in this process")
+        say(f"{error}; loading the models in this process")
         return None
 
 
 def _session(options: ServeOptions, place: Place, link: Link, folder: str | None) -> int:
     """From handing over the pipes to the end of the session."""
     if link.process is not None:
-        _say(f"starting the resident server, process {link.process.pid}; its log: {place.log}")
+        say(f"starting the resident server, process {link.process.pid}; its log: {place.log}")
     messages = wire.Messages(link.connection)
     try:
         wire.send(link.connection, {"op": "session", "folder": folder}, fds=(0, 1))
@@ -105,13 +104,15 @@ def _session(options: ServeOptions, place: Place, link: Link, folder: str | None
     # From here on the pipes belong to the server; nothing may be printed while it lives.
     message = messages.next()
     if message is not None and message.get("event") == "end":
+        if folder is not None and message.get("reason"):
+            say(f"{message['reason']} (log: {place.log})")
         return 0 if message.get("ok") else 1
     cause = message.get("reason") if message else _death(place, link)
     reason = f"the resident server ended during this session: {cause}; {place.log}"
     if folder is None:
         refusal.end_session(1, reason)
     else:
-        _say(reason)
+        say(reason)
     return 1
 
 
@@ -135,7 +136,7 @@ def _await_turn(options: ServeOptions, place: Place, link: Link, messages: wire.
         if event == "failed":
             raise _RefusedError(f"{message.get('reason')} (log: {place.log})")
         if event == "accepted" and message.get("ahead"):
-            _say(f"waiting for {message['ahead']} other session(s) of process {message['pid']}")
+            say(f"waiting for {message['ahead']} other session(s) of process {message['pid']}")
         ready = ready or event == "ready"
 
 
@@ -167,12 +168,6 @@ def _in_process(options: ServeOptions, folder: str | None) -> int:
     from tracker.serve import serve_in_process
 
     return serve_in_process(options, folder)
-
-
-def _say(text: str) -> None:
-    """One line on stderr, which the toolkit merges into the protocol: whole lines do no harm."""
-    with contextlib.suppress(OSError):
-        os.write(2, f"\nhqtrack: {refusal.one_line(text)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -9,15 +9,23 @@ that started the object.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tracker.frames import read_image
-from tracker.labels import labels_to_masks
-from tracker.prompts import BoxPrompt, PointPrompt, PolygonPrompt, Prompt
+from tracker.frames import FrameError, read_image
+from tracker.labels import MaskError, labels_to_masks
+from tracker.prompts import (
+    BoxPrompt,
+    PointPrompt,
+    PolygonPrompt,
+    Prompt,
+    PromptError,
+    check_prompt,
+)
 from tracker.regions import Region, regions_of, rotated_box, upright_box
 from tracker.resident.loading import ResultLike, TrackerLike, explain
 from tracker.vot.errors import VotError
@@ -25,20 +33,30 @@ from tracker.vot.regions import (
     ABSENT_LINE,
     MaskRegion,
     Shape,
+    Special,
     encode_mask,
     format_mask,
     parse_region,
 )
 from tracker.vot.regions import Region as State
+from tracker.vot.text import read_lines
 
 logger = logging.getLogger(__name__)
 
 NOT_THERE = "0"
 """The line for an object that is absent, or has not started yet."""
 
+OVER_EDGE = 0.02
+"""Share of the frame's side: so far outside it a point is moved onto its edge. Rounding and
+scaling put annotated points there."""
+
 
 class FolderError(Exception):
     """The folder holds nothing that can be run; the message says why."""
+
+
+EXPECTED = (FolderError, VotError, FrameError, MaskError)
+"""Errors of what lies in the folder: the message says it all, a traceback nothing more."""
 
 
 @dataclass(eq=False)
@@ -54,15 +72,43 @@ class Query:
     anchor: PointAnchor | None = None
 
     def prompt(self, shape: tuple[int, int]) -> np.ndarray | Prompt:
-        """What the tracker is given in a frame of `shape` = (H, W)."""
+        """What the tracker is given in a frame of `shape` = (H, W).
+
+        A point on or just over the edge is moved to the nearest pixel. Raises FolderError for
+        what marks nothing in the frame.
+        """
         if isinstance(self.state, MaskRegion):
             return self.state.mask(shape)
-        numbers = self.state.values
-        if self.state.kind == "rectangle":
-            return BoxPrompt(*numbers)
-        # points and corners are middles of pixels
-        points = tuple((x + 0.5, y + 0.5) for x, y in zip(numbers[::2], numbers[1::2], strict=True))
-        return PointPrompt(points) if self.state.kind == "point" else PolygonPrompt(points)
+        try:
+            prompt = _prompt(self.state, shape)
+            check_prompt(prompt, shape)
+        except PromptError as error:
+            raise FolderError(f"query_{self.name}.txt: {error}") from error
+        return prompt
+
+
+def _prompt(state: Shape, shape: tuple[int, int]) -> Prompt:
+    numbers = state.values
+    if state.kind == "rectangle":
+        return BoxPrompt(*numbers)
+    if state.kind == "point":
+        return PointPrompt((_inside(numbers, shape),))
+    corners = zip(numbers[::2], numbers[1::2], strict=True)
+    return PolygonPrompt(tuple((x + 0.5, y + 0.5) for x, y in corners))
+
+
+def _inside(point: tuple[float, ...], shape: tuple[int, int]) -> tuple[float, float]:
+    """The prompt of a point, whose whole numbers are middles of pixels, in a frame (H, W)."""
+    moved = []
+    for value, size in zip(point, shape[::-1], strict=True):
+        reach = max(1.0, OVER_EDGE * size)
+        if not -reach <= value + 0.5 <= size + reach:
+            x, y = point
+            raise PromptError(
+                f"point ({x:g}, {y:g}) lies outside the frame of {shape[1]} x {shape[0]} pixels"
+            )
+        moved.append(min(max(value, 0), size - 1) + 0.5)
+    return moved[0], moved[1]
 
 
 @dataclass(frozen=True)
@@ -101,12 +147,13 @@ def run_folder(
     """
     try:
         frames, queries = read_frames(folder), read_queries(folder)
+        _check_offsets(queries, len(frames))
         _track(tracker, frames, queries, shall_end)
         for query in queries:
             _write(folder, query)
         return None
     except (Exception, KeyboardInterrupt) as error:
-        expected = isinstance(error, (FolderError, VotError))
+        expected = isinstance(error, EXPECTED)
         logger.error("folder session failed: %s", explain(error), exc_info=not expected)
         return str(error) if expected else explain(error)
     finally:
@@ -114,9 +161,9 @@ def run_folder(
 
 
 def read_frames(folder: Path) -> list[Path]:
-    """The colour frames, in order; FolderError when there are none."""
+    """The colour frames, in order; FolderError or VotError when there are none."""
     path = folder / "frames_color.txt"
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = read_lines(path) if path.is_file() else []
     if not lines:
         raise FolderError(f"{folder} has no frames_color.txt with frames: HQTrack needs colour")
     return [folder / line for line in lines]
@@ -131,11 +178,16 @@ def read_queries(folder: Path) -> list[Query]:
 
 
 def _read_query(path: Path) -> Query:
-    lines = path.read_text().splitlines()
+    lines = read_lines(path)
     name = path.stem.removeprefix("query_")
-    if len(lines) < 2 or not lines[0].strip().isdigit():
+    if len(lines) < 2 or not re.fullmatch("[0-9]{1,9}", lines[0].strip()):
         raise FolderError(f"{path.name}: a frame number and a region are needed, got {lines[:2]}")
-    state = parse_region(lines[1])
+    try:
+        state = parse_region(lines[1])
+    except VotError as error:
+        raise FolderError(f"{path.name}: {error}") from error
+    if isinstance(state, Special) and "," in lines[1]:
+        raise FolderError(f"{path.name}: {lines[1]!r}: coordinates must be finite numbers")
     if not isinstance(state, (MaskRegion, Shape)):
         told = "; ".join(lines[2:]) or "no text either"
         raise FolderError(
@@ -143,6 +195,15 @@ def _read_query(path: Path) -> Query:
             "and does not find objects by a text; start it by a point, box, polygon or mask"
         )
     return Query(name, int(lines[0]), state)
+
+
+def _check_offsets(queries: list[Query], count: int) -> None:
+    late = [query for query in queries if query.offset >= count]
+    if late:
+        raise FolderError(
+            f"query_{late[0].name}.txt starts in frame {late[0].offset}, the sequence has "
+            f"{count}, counted from 0; correct its first line"
+        )
 
 
 def _track(

@@ -27,6 +27,10 @@ _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is missing, damaged, or no picture."""
+
+
 class FrameError(ValueError):
     """A frame that cannot be read or is no picture."""
 

@@ -67,17 +67,22 @@ def _normalised_levels() -> np.ndarray:
 def labels_to_model(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Label map [H, W] at the network's input size (h, w), by nearest neighbour.
 
-    An object too small to be hit keeps one pixel, where its middle one lies. (The public code
-    loses it.)
+    An object too small to be hit keeps one pixel, where its middle one lies, or the nearest that is
+    not the last one of another object. (The public code loses it.)
     """
     if labels.shape == size:
         return labels
     resized = cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
     areas = np.bincount(labels.ravel())
-    hit = np.bincount(resized.ravel(), minlength=len(areas)) > 0
-    for lost in np.flatnonzero((areas > 0) & ~hit):
+    left = np.bincount(resized.ravel(), minlength=len(areas))
+    for lost in np.flatnonzero((areas > 0) & (left == 0)):
         rows, columns = np.nonzero(labels == lost)
         middle = len(rows) // 2
         row = rows[middle] * size[0] // labels.shape[0]
-        resized[row, columns[middle] * size[1] // labels.shape[1]] = lost
+        column = columns[middle] * size[1] // labels.shape[1]
+        free = np.argwhere((left[resized] > 1) | (resized == 0))
+        if len(free) and lost:
+            place = tuple(free[np.argmin(((free - (row, column)) ** 2).sum(axis=1))])
+            left[[resized[place], lost]] += -1, 1
+            resized[place] = lost
     return resized

@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 
 # The toolkit stores the number of runs of a mask in 16 bits; its writer dies above that.
 MOST_RUNS = 65_000
+
+MOST_PIXELS = 1 << 26
+"""Pixels of one mask's box that comes from outside: twice an 8K frame."""
+
 _MEDIAN_SIZES = (3, 5, 9, 17, 33)
 
 

@@ -182,12 +182,15 @@ def serve_in_process(options: ServeOptions, folder: str | None = None) -> int:
         log = log_path(runtime_folder(), options.preset)
     except PlaceError:
         log = log_path(Path(tempfile.mkdtemp(prefix="hqtrack-")), options.preset)
+    terminal = os.dup(2)
     input_fd, output_fd = _protect_pipes(log)
     _log_to_stderr()
 
     def refuse(reason: str) -> None:
         if folder is None:
             refusal.refuse(input_fd, output_fd, f"{reason} (log: {log})")
+        else:
+            refusal.say(f"{reason} (log: {log})", terminal)
 
     try:
         with time_limit(options.start_seconds, refuse):
@@ -200,6 +203,8 @@ def serve_in_process(options: ServeOptions, folder: str | None = None) -> int:
         status = run_session(tracker, input_fd, output_fd, log)
     else:
         status = _run_folder(tracker, folder)
+        if status is not None:
+            refuse(status)
     os._exit(0 if status is None else 1)
 
 

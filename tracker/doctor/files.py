@@ -75,7 +75,7 @@ def check_registry(path: Path = REGISTRY) -> list[Finding]:
     parser = configparser.ConfigParser()
     try:
         parser.read_string(path.read_text())
-    except (configparser.Error, OSError) as error:
+    except (configparser.Error, OSError, UnicodeDecodeError) as error:
         return [Finding("registry", FAIL, f"{path}: {error}", f"git checkout {path.name}")]
     if not parser.sections():
         return [Finding("registry", FAIL, f"{path} names no tracker", f"git checkout {path.name}")]

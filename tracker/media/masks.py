@@ -9,26 +9,37 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from tracker.frames import PICTURE_ERRORS
 from tracker.labels import MaskError
+
+# Pillow's names of files that change values, and of pictures with one integer a pixel.
+_LOSSY = ("JPEG", "MPO", "JPEG2000")
+_MODES = ("P", "L", "1", "I", "I;16", "I;16B")
 
 TINT = 0.45
 """Share of the object's colour inside its outline."""
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """The values of an indexed or grey picture, [H, W]: 0 is background.
+    """The values of an indexed or grey picture, [H, W] of integers: 0 is background.
 
     The values of an indexed picture are its indices, of a grey one its grey levels. Raises
-    MaskError naming the path.
+    MaskError naming the path when it cannot be read, is in colour, or is a JPEG, whose values are
+    not those that were saved.
     """
     try:
         with Image.open(path) as picture:
-            mode, values = picture.mode, np.array(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+            kind, mode, values = picture.format, picture.mode, np.array(picture)
+    except PICTURE_ERRORS as error:
         raise MaskError(f"cannot read mask {path} ({error}); check the path") from error
-    if values.ndim != 2:
+    if kind in _LOSSY:
+        raise MaskError(
+            f"mask {path} is a {kind}, which changes the values it is given: save the mask anew "
+            "as PNG from where it was made (converting this file keeps the wrong values)"
+        )
+    if mode not in _MODES:
         raise MaskError(f"mask {path} is {mode}; save it indexed or grey, one value per object")
-    return values
+    return values.view(np.uint8) if values.dtype == bool else values
 
 
 def read_objects(path: Path) -> np.ndarray:

@@ -8,14 +8,13 @@
     ]}
 
 `frame` counts from 0, which is the default. Coordinates are pixels from the top left of the upright
-frame; a box is left, top, width, height. A mask is an indexed or grey PNG, named relative to the
-file: one object per value except 0. An unknown key or a wrong value is an error.
+frame, at most a million; a box is left, top, width, height. A mask is an indexed or grey PNG, named
+relative to the file: one object per value except 0. An unknown key or a wrong value is an error.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 
 from tracker.labels import MaskError
 from tracker.media.masks import read_objects
-from tracker.prompts import BoxPrompt, PointPrompt, PolygonPrompt, Prompt, PromptError
+from tracker.prompts import LARGEST, BoxPrompt, PointPrompt, PolygonPrompt, Prompt, PromptError
 
 KINDS = ("mask", "box", "points", "polygon")
 
@@ -50,7 +49,7 @@ def read_prompts(path: Path) -> list[Start]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PromptError(f"cannot read prompts {path}: {error}") from error
     entries = content.get("objects") if isinstance(content, dict) and len(content) == 1 else None
     if not isinstance(entries, list) or not entries:
@@ -132,7 +131,7 @@ def _is_list(value: Any, length: int) -> bool:
     return (
         isinstance(value, list)
         and len(value) == length
-        and all(type(n) in (int, float) and math.isfinite(n) for n in value)
+        and all(type(n) in (int, float) and abs(n) <= LARGEST for n in value)
     )
 
 

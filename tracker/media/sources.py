@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ import numpy as np
 from tracker.frames import FrameError, read_image
 
 FRAME_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+_KINDS = {".jpeg": ".jpg", ".tiff": ".tif"}
+
 FOLDER_FPS = Fraction(25)
 """Frames per second of a folder or a camera that tells none."""
 
@@ -58,16 +61,35 @@ class Frames(AbstractContextManager):
         self.close()
 
 
-def open_folder(folder: Path) -> Frames:
-    """The pictures of a folder in the order of their numbers, 25 per second.
+def is_picture(path: Path) -> bool:
+    """Whether a file counts as a frame: by its suffix, and hidden ones (`._1.jpg`) do not."""
+    return path.suffix.lower() in FRAME_SUFFIXES and not path.name.startswith(".")
 
-    Raises FrameError when there are none; while reading, for one that is damaged.
+
+def list_frames(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of the numbers in their names: frame2 before frame10.
+
+    Raises FrameError when there are none, and when they are of several kinds: frames are of one.
     """
-    paths = sorted(
-        (path for path in folder.iterdir() if path.suffix.lower() in FRAME_SUFFIXES), key=_natural
-    )
+    paths = sorted(filter(is_picture, folder.iterdir()), key=_natural)
     if not paths:
         raise FrameError(f"no frames ({', '.join(sorted(FRAME_SUFFIXES))}) in {folder}")
+    kinds = Counter(_KINDS.get(suffix, suffix) for suffix in (p.suffix.lower() for p in paths))
+    if len(kinds) > 1:
+        told = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())
+        raise FrameError(
+            f"{folder} holds pictures of several kinds ({told}): which are the frames? "
+            "Put them into a folder of their own"
+        )
+    return paths
+
+
+def open_folder(folder: Path) -> Frames:
+    """The pictures of a folder in the order of `list_frames`, 25 per second.
+
+    Raises FrameError as `list_frames` does; while reading, for one that is damaged.
+    """
+    paths = list_frames(folder)
     frames = (Frame(n, read_image(path), n / FOLDER_FPS) for n, path in enumerate(paths))
     return Frames(frames, len(paths), FOLDER_FPS, 1 / FOLDER_FPS, frames.close)
 
@@ -107,7 +129,6 @@ def _captured(capture: cv2.VideoCapture, image: np.ndarray) -> Iterator[Frame]:
         number += 1
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame2 before frame10."""
-    parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name

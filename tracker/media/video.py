@@ -92,7 +92,7 @@ class VideoWriter(AbstractContextManager):
         self, path: Path, fps: Fraction | float = FOLDER_FPS, time_base: Fraction | None = None
     ) -> None:
         self._path = path
-        self._fps = Fraction(fps).limit_denominator(1001)
+        self._fps = _simple(fps)
         self._time_base = time_base or 1 / (self._fps * 1000)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
@@ -160,6 +160,14 @@ class VideoWriter(AbstractContextManager):
             except BaseException:
                 self._failed = True  # a container without a header must not be written to again
                 raise
+
+
+def _simple(fps: Fraction | float) -> Fraction:
+    """A rate of small numbers, as the encoder takes it: 29.97 is 30000/1001, 0.01 is 1/100."""
+    rate = Fraction(fps)
+    if rate < 1:
+        return 1 / (1 / rate).limit_denominator(1001)
+    return rate.limit_denominator(1001)
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -11,8 +11,8 @@ import math
 import re
 from dataclasses import dataclass
 
-MOST_PIXELS = 1 << 26
-"""Pixels of one mask's box: twice an 8K frame."""
+from tracker.prompts import LARGEST
+from tracker.regions import MOST_PIXELS
 
 MOST_TOTAL_PIXELS = 1 << 32
 """Pixels of all masks of one request; libtrax holds a byte for each."""
@@ -21,7 +21,6 @@ MOST_OBJECTS = 10_000
 """Objects in one request."""
 
 _PREFIX = b"@@TRAX:"
-_LARGEST_NUMBER = 1e6
 _SHOWN = 60
 _TOKEN = re.compile(r' +(?:"((?:[^"\\]|\\.)*)"|([^\s"\\]+))')
 _PROPERTY = re.compile(r"([A-Za-z0-9._]{1,64})=(.*)", re.DOTALL)
@@ -81,7 +80,7 @@ def check_region(region: str) -> int:
         numbers = [float(value) for value in values.split(",")]
     except ValueError:
         raise SessionError(f"not a region: {region[:_SHOWN]!r}") from None
-    if not all(math.isfinite(number) and abs(number) <= _LARGEST_NUMBER for number in numbers):
+    if not all(math.isfinite(number) and abs(number) <= LARGEST for number in numbers):
         raise SessionError(f"a region far outside any image: {region[:_SHOWN]!r}")
     if len(numbers) not in (1, 4) and (len(numbers) < 6 or len(numbers) % 2):
         raise SessionError(f"{len(numbers)} numbers are no region: {region[:_SHOWN]!r}")
@@ -93,7 +92,7 @@ def _check_mask(values: str) -> int:
         x, y, width, height, *runs = [int(value) for value in values.split(",")]
     except ValueError:
         raise SessionError(f"not a mask: {values[:_SHOWN]!r}") from None
-    if max(abs(x), abs(y)) > _LARGEST_NUMBER:
+    if max(abs(x), abs(y)) > LARGEST:
         raise SessionError(f"a mask far outside any image, at ({x}, {y})")
     if min(width, height) < 1 or width * height > MOST_PIXELS:
         raise SessionError(f"a mask of {width} x {height} pixels; there are 1 to {MOST_PIXELS}")

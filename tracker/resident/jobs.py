@@ -99,13 +99,13 @@ class Jobs:
             self.current = self._waiting.pop(0)
             return self.current
 
-    def done(self, job: Job, ok: bool) -> None:
-        """The current session has ended: close it and tell its client."""
+    def done(self, job: Job, reason: str | None) -> None:
+        """The current session has ended, badly for a reason: close it and tell its client."""
         with self._change:
             self.current = None
             self.finished += 1
             self.phase = "idle"
-        job.tell({"event": "end", "ok": ok})
+        job.tell({"event": "end", "ok": reason is None, "reason": reason})
         job.close()
 
     def leave(self) -> None:

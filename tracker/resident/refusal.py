@@ -1,4 +1,4 @@
-"""Telling the TraX client a reason in the text of the protocol, without libtrax.
+"""Telling the client a reason: a line on stderr, or the text of TraX, without libtrax.
 
 The toolkit swallows what a tracker prints and says "Unable to connect to tracker" when it ends
 before the greeting. So the greeting is given, the first request awaited, and the session ended
@@ -28,6 +28,12 @@ def one_line(text: str) -> str:
     joined = " ".join(text.split()).encode("ascii", "backslashreplace").decode()
     kept = joined if len(joined) <= _LONGEST_REASON else joined[: _LONGEST_REASON - 3] + "..."
     return "".join(c for c in kept if c.isprintable())
+
+
+def say(text: str, fd: int = 2) -> None:
+    """One line on stderr, which the toolkit merges into the protocol: whole lines do no harm."""
+    with contextlib.suppress(OSError):
+        _write(fd, f"\nhqtrack: {one_line(text)}\n")
 
 
 def refuse(input_fd: int, output_fd: int, reason: str) -> None:

@@ -77,7 +77,7 @@ class ResidentServer:
         """One session, from "started" to "end"; returns the reason when it ended badly."""
         if wire.hung_up(job.connection):
             logger.info("a client left before its turn")
-            self._jobs.done(job, ok=False)
+            self._jobs.done(job, "the client left before its turn")
             return None
         job.tell({"event": "started"})
         ended = threading.Event()
@@ -91,7 +91,7 @@ class ResidentServer:
         finally:
             ended.set()
             logger.info("session ended: %s", reason or "well")
-            self._jobs.done(job, ok=reason is None)
+            self._jobs.done(job, reason)
         return reason
 
     def _shall_end(self, job: Job) -> str | None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from tracker.media.masks import read_labels
+from tracker.media.sources import list_frames
 from tracker.media.video import open_frames
 from tracker.view.footage import Footage, FrameRegions, ViewError
-from tracker.vot.convert import groundtruth, list_frames
+from tracker.vot.convert import groundtruth
 from tracker.vot.dataset import first_known
 from tracker.vot.regions import UNKNOWN, Region, Special, encode_mask, parse_region
 
@@ -28,7 +29,7 @@ class RunFootage(Footage):
         self._masks = result_masks(results)
         self._source = source
         with open_frames(source) as frames:
-            self.fps = float(frames.fps)
+            self.fps, self._count = float(frames.fps), frames.count or 0
             first = next(iter(frames)).image
         self.name, self.length = results.resolve().name, len(self._masks)
         self.shape = first.shape[:2]
@@ -95,11 +96,18 @@ class RunFootage(Footage):
     def _read_truth(self, folder: Path) -> list[list[Region]]:
         if not folder.is_dir():
             raise ViewError(f"there is no folder of ground truth masks {folder}; check --truth")
-        names = list_frames(self._source) if self._source.is_dir() else self._masks
-        names = names[: self.length]
-        lines = groundtruth(names, folder, self.shape[::-1])
-        ordered = sorted(lines.values(), key=first_known)
-        return [[parse_region(line) for line in text] for text in ordered]
+        if self._source.is_dir():
+            names = list_frames(self._source)
+        else:
+            count = max(self._count, self.length)
+            names = [Path(f"{number:08d}.png") for number in range(count)]
+        lines = groundtruth(names, folder, self.shape[::-1]).values()
+        ordered = sorted((text[: self.length] for text in lines), key=first_known)
+        return [
+            [parse_region(line) for line in text]
+            for text in ordered
+            if first_known(text) < self.length
+        ]
 
 
 def result_masks(results: Path) -> list[Path]:

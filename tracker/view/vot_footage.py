@@ -11,14 +11,15 @@ from tracker.frames import read_image
 from tracker.view.footage import Footage, FrameRegions
 from tracker.vot.dataset import SequenceInfo, groundtruth_files, read_metadata
 from tracker.vot.errors import VotError
-from tracker.vot.regions import UNKNOWN, Region, Special, parse_region
-from tracker.vot.trajectory import read_trajectory
+from tracker.vot.regions import UNKNOWN, Region, Special
+from tracker.vot.trajectory import parse_regions, read_trajectory
 from tracker.vot.workspace import TrajectoryFile, Workspace
 
 IGNORED = "groundtruth__ignore.txt"
 """The file of the areas that the toolkit's measures leave out."""
 
 _DEFAULT_FPS = 24.0
+_LOWEST_FPS, _HIGHEST_FPS = 1e-5, 1e3
 
 
 class VotFootage(Footage):
@@ -110,9 +111,9 @@ def _answers(file: TrajectoryFile, length: int) -> list[Region]:
 def _truth(path: Path, length: int) -> list[Region]:
     """One region a frame; a file that ends early knows nothing of the rest."""
     try:
-        regions = [parse_region(line) for line in path.read_text().splitlines()[:length]]
-    except (VotError, OSError, UnicodeDecodeError) as error:
-        raise VotError(f"{path}: {error}; get the data set again") from error
+        regions = parse_regions(path, length)
+    except VotError as error:
+        raise VotError(f"{error}; get the data set again") from error
     return regions + [Special(UNKNOWN)] * (length - len(regions))
 
 
@@ -127,4 +128,4 @@ def _fps(metadata: dict[str, str]) -> float:
         fps = float(metadata.get("fps", _DEFAULT_FPS))
     except ValueError:
         return _DEFAULT_FPS
-    return fps if fps > 0 else _DEFAULT_FPS
+    return fps if _LOWEST_FPS <= fps <= _HIGHEST_FPS else _DEFAULT_FPS

@@ -16,6 +16,7 @@ from tracker.vot.errors import VotError
 from tracker.vot.expected import TrajectoryFile
 from tracker.vot.regions import MaskRegion, Region, Special, parse_region
 from tracker.vot.results import Problem
+from tracker.vot.text import read_lines
 from tracker.vot.trajectory import read_trajectory
 from tracker.vot.workspace import Workspace
 
@@ -71,7 +72,7 @@ def _check_together(files: list[TrajectoryFile]) -> list[Problem]:
 def initial_mask(file: TrajectoryFile) -> np.ndarray | None:
     """[H, W] bool, what the object was started with; None when it was no mask."""
     info = file.sequence
-    lines = groundtruth_files(info.folder)[file.object_id].read_text().splitlines()
+    lines = read_lines(groundtruth_files(info.folder)[file.object_id])
     start = info.starts[file.object_id]
     if info.size is None or start >= len(lines):
         return None

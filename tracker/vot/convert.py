@@ -7,9 +7,10 @@ Layouts of SRC:
 
 A mask is a PNG whose values are ids of objects (palette or grey): 0 is background, 255 is void and
 counts as background, unless a sequence has no other value: then it is its one object (DAVIS-2016).
-A mask belongs to the frame of the same number or name. A frame without a mask
-file is unknown ground truth; an object that has been seen and is not in a mask is absent. An object
-starts where it is two pixels wide and high: the toolkit takes a thinner mask for an empty one.
+A mask belongs to the frame of the same name or number (`tracker.vot.pairing`). A frame without a
+mask file is unknown ground truth; an object that has been seen and is not in a mask is absent. An
+object starts where it is two pixels wide and high: the toolkit takes a thinner mask for an empty
+one.
 
 Frames become `%08d.jpg`, or `%08d.png` where they are no JPEGs: the toolkit takes no other names,
 and tells the kind of a picture by its content.
@@ -30,14 +31,18 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from tracker.frames import PICTURE_ERRORS, FrameError
+from tracker.labels import MaskError
+from tracker.media.masks import read_labels
+from tracker.media.sources import is_picture, list_frames
 from tracker.vot.dataset import first_known, is_dataset, object_ids, write_list, write_sequence
 from tracker.vot.errors import VotError
+from tracker.vot.pairing import pair_masks
 from tracker.vot.regions import ABSENT_LINE, UNKNOWN_LINE, encode_mask, format_mask
 
 _log = logging.getLogger(__name__)
 
 VOID = 255
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # Values of the orientation tag that exchange width and height.
 _TURNED = (5, 6, 7, 8)
 _FRAME_FOLDERS = ("frames", "color", "images")
@@ -54,17 +59,24 @@ class Source:
 
 
 def find_sources(root: Path) -> list[Source]:
-    """The sequences under `root`, sorted by name; VotError says what was looked for."""
+    """The sequences under `root`, sorted by name; VotError says what was looked for.
+
+    No two have the same name: VotError names the folders.
+    """
     if not root.is_dir():
         raise VotError(f"there is no folder {root}")
     single = _sequence_folder(root)
     if single:
         return [single]
-    davis = _davis_sources(root)
-    if davis:
-        return davis
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
-    found = [source for source in map(_sequence_folder, folders) if source]
+    found = _davis_sources(root) or [source for source in map(_sequence_folder, folders) if source]
+    known: dict[str, Source] = {}
+    for source in found:
+        if (other := known.setdefault(source.name, source)) is not source:
+            raise VotError(
+                f"{other.frames} and {source.frames} both give a sequence {source.name!r}; "
+                "rename one of them"
+            )
     if not found:
         raise VotError(
             f"no sequences in {root}: looked for NAME/frames with NAME/masks, for "
@@ -98,74 +110,36 @@ def _safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
 
 
-def _key(path: Path) -> str | int:
-    """What links a frame and its mask: the last number in the name, or the name."""
-    numbers = re.findall(r"\d+", path.stem)
-    return int(numbers[-1]) if numbers else path.stem
-
-
-def _by_key(paths: Sequence[Path], what: str) -> dict[str | int, Path]:
-    table: dict[str | int, Path] = {}
-    for path in paths:
-        if _key(path) in table:
-            raise VotError(f"two {what} of number {_key(path)}: {table[_key(path)]} and {path}")
-        table[_key(path)] = path
-    return table
-
-
-def list_frames(folder: Path) -> list[Path]:
-    """The frames of a sequence by number; VotError when there is none or their kinds differ."""
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in FRAME_SUFFIXES and not path.name.startswith(".")
-    ]
-    if not paths:
-        raise VotError(f"no pictures in {folder} (looked for {', '.join(FRAME_SUFFIXES)})")
-    suffixes = sorted({path.suffix for path in paths})
-    if len(suffixes) > 1:
-        raise VotError(f"{folder} holds several kinds of files: {', '.join(suffixes)}")
-    table = _by_key(paths, "frames")
-    return [table[key] for key in sorted(table, key=lambda key: (isinstance(key, str), key))]
-
-
-def read_indexed(path: Path) -> np.ndarray:
-    """[H, W] the values of a palette or grey PNG; VotError for anything else."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("P", "L", "1", "I;16", "I"):
-                raise VotError(
-                    f"{path} is a picture of mode {image.mode}, not an indexed mask: "
-                    "its values must be ids of objects"
-                )
-            return np.asarray(image).astype(np.int64)
-    except OSError as error:
-        raise VotError(f"{path} cannot be read as a picture: {error}") from error
-
-
 def _frame_size(path: Path) -> tuple[int, int]:
     """(width, height) as the toolkit and the tracker read the file: its orientation tag counts."""
     try:
         with Image.open(path) as image:
             lying = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
             return image.size[::-1] if lying else image.size
-    except OSError as error:
+    except PICTURE_ERRORS as error:
         raise VotError(f"{path} cannot be read as a picture: {error}") from error
 
 
+def _size_of_all(frames: Sequence[Path]) -> tuple[int, int]:
+    size = _frame_size(frames[0])
+    for frame in frames[1:]:
+        if _frame_size(frame) != size:
+            raise VotError(f"{frame} differs in size from {frames[0].name}: {size[0]} x {size[1]}")
+    return size
+
+
 def groundtruth(frames: Sequence[Path], masks: Path, size: tuple[int, int]) -> dict[str, list[str]]:
-    """Object id -> one line a frame, from the masks of the frames; size is (width, height)."""
-    table = _by_key(sorted(masks.glob("*.png")), "masks")
-    if not table:
+    """Object id -> one line a frame, from the masks of the frames; size is (width, height).
+
+    VotError for masks that do not belong to the frames; MaskError for one that cannot be read.
+    """
+    found = sorted(path for path in masks.glob("*.png") if is_picture(path))
+    if not found:
         raise VotError(f"no masks (*.png) in {masks}")
-    matched = {_key(frame) for frame in frames} & set(table)
-    if not matched:
-        names = f"{frames[0].name} and {next(iter(table.values())).name}"
-        raise VotError(f"no mask in {masks} belongs to a frame: names such as {names}")
+    paths = pair_masks(frames, found)
     lines: dict[int, list[str]] = {}
-    for index, frame in enumerate(frames):
-        path = table.get(_key(frame))
-        labels = None if path is None else read_indexed(path)
+    for index, (frame, path) in enumerate(zip(frames, paths, strict=True)):
+        labels = None if path is None else read_labels(path)
         if labels is not None:
             _check_size(path, labels, frame, size)
             for label in np.unique(labels[labels > 0]).tolist():
@@ -202,13 +176,13 @@ def _line(labels: np.ndarray | None, label: int) -> str:
 
 
 def convert_sequence(source: Source, target: Path, fps: int, copy: bool = False) -> None:
-    """Write one sequence into `target`; frames become links, or copies."""
-    frames = list_frames(source.frames)
-    size = _frame_size(frames[0])
-    for frame in frames[1:]:
-        if _frame_size(frame) != size:
-            raise VotError(f"{frame} differs in size from {frames[0].name}: {size[0]} x {size[1]}")
-    lines = groundtruth(frames, source.masks, size)
+    """Write one sequence into `target`; frames become links, or copies. VotError says why not."""
+    try:
+        frames = list_frames(source.frames)
+        size = _size_of_all(frames)
+        lines = groundtruth(frames, source.masks, size)
+    except (FrameError, MaskError) as error:
+        raise VotError(str(error)) from error
     first = min(first_known(text) for text in lines.values())
     if first:
         _log.warning("%s: no object before %s, frames left out", source.name, frames[first].name)
@@ -231,6 +205,8 @@ def convert(root: Path, folder: Path, fps: int = 24, copy: bool = False) -> list
     Works in a folder beside it and renames at the end: an interrupted run leaves no half data set.
     VotError when `folder` exists and is not empty, and for input that cannot be used.
     """
+    if not folder.name:
+        raise VotError(f"{folder} has no name of its own; name a new folder for the data set")
     if folder.exists() and any(folder.iterdir()):
         raise VotError(f"{folder} is not empty; name another folder or remove it")
     sources = find_sources(root)

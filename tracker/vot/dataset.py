@@ -10,12 +10,14 @@ Only this layout is read and written here; the toolkit knows a few more.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracker.vot.errors import VotError
 from tracker.vot.regions import UNKNOWN_LINE
+from tracker.vot.text import read_lines
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def read_names(folder: Path) -> list[str]:
     path = folder / "list.txt"
     if not path.is_file():
         raise VotError(f"{folder} is no VOT data set: there is no list.txt")
-    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    names = [line.strip() for line in read_lines(path) if line.strip()]
     if not names:
         raise VotError(f"{path} names no sequence")
     return [checked_name(name, path) for name in names]
@@ -64,7 +66,7 @@ def read_metadata(folder: Path) -> dict[str, str]:
     path = folder / "sequence"
     if not path.is_file():
         raise VotError(f"{path} is missing: {folder.name} is no VOT sequence")
-    pairs = (line.partition("=") for line in path.read_text().splitlines() if "=" in line)
+    pairs = (line.partition("=") for line in read_lines(path) if "=" in line)
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
@@ -85,15 +87,26 @@ def read_sequence(folder: Path) -> SequenceInfo:
     files = groundtruth_files(folder)
     if not files:
         raise VotError(f"{folder} has no groundtruth.txt and no groundtruth_<id>.txt")
-    lines = {name: path.read_text().splitlines() for name, path in files.items()}
-    try:
-        length = int(metadata.get("length", 0)) or count_frames(folder, metadata)
-        size = (int(metadata.get("width", 0)), int(metadata.get("height", 0)))
-    except ValueError as error:
-        raise VotError(f"{folder / 'sequence'}: {error}") from error
+    lines = {name: read_lines(path) for name, path in files.items()}
+    length, width, height = (
+        _whole_number(folder, metadata, key) for key in ("length", "width", "height")
+    )
+    length = length or count_frames(folder, metadata)
     starts = {name: first_known(text) for name, text in lines.items()}
     name = checked_name(metadata.get("name", folder.name), folder / "sequence")
-    return SequenceInfo(name, folder, length, size if all(size) else None, tuple(files), starts)
+    size = (width, height) if width and height else None
+    return SequenceInfo(name, folder, length, size, tuple(files), starts)
+
+
+def _whole_number(folder: Path, metadata: Mapping[str, str], key: str) -> int:
+    """The number of this key in the file `sequence`, 0 where it is not stated."""
+    text = metadata.get(key, "0")
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise VotError(
+            f"{folder / 'sequence'}: {key}={text}: it must be a whole number; without a line "
+            f"{key}= it is taken from the frames"
+        )
+    return int(text)
 
 
 def count_frames(folder: Path, metadata: Mapping[str, str]) -> int:
@@ -105,6 +118,13 @@ def count_frames(folder: Path, metadata: Mapping[str, str]) -> int:
     channels = (metadata.get(f"channels.{name}") for name in ("color", "depth", "ir"))
     pattern = next(filter(None, channels), "color").replace("\\", "/")
     path = folder / (pattern if Path(pattern).suffix else f"{pattern}/%08d.jpg")
+    try:
+        path.name % 1
+    except (TypeError, ValueError) as error:
+        raise VotError(
+            f"{folder / 'sequence'}: the channel {pattern!r} holds no number such as %08d, and "
+            "there is no length; correct one of them"
+        ) from error
     length = 0
     while path.with_name(path.name % (length + 1)).is_file():
         length += 1
@@ -137,8 +157,17 @@ def anchors(info: SequenceInfo, name: str = "anchor") -> list[tuple[int, bool]]:
 
 
 def read_dataset(folder: Path) -> list[SequenceInfo]:
-    """All sequences of list.txt, in its order."""
-    return [read_sequence(folder / name) for name in read_names(folder)]
+    """All sequences of list.txt, in its order; VotError when two of them have one name."""
+    found: dict[str, SequenceInfo] = {}
+    for name in read_names(folder):
+        info = read_sequence(folder / name)
+        if (other := found.setdefault(info.name, info)) is not info:
+            raise VotError(
+                f"{folder / 'list.txt'}: {other.folder.name} and {name} are both the sequence "
+                f"{info.name!r}, and their results would be mixed; take one out, or change `name=` "
+                "in its file `sequence`"
+            )
+    return list(found.values())
 
 
 def object_ids(numbers: Sequence[int]) -> list[str]:

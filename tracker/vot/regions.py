@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracker.prompts import LARGEST
+from tracker.regions import MOST_PIXELS, place
 from tracker.vot.errors import VotError
 
 UNKNOWN = 0
@@ -59,15 +61,7 @@ class MaskRegion:
 
     def mask(self, shape: tuple[int, int]) -> np.ndarray:
         """[H, W] bool, the mask in an image of `shape`; what lies outside is cut off."""
-        full = np.zeros(shape, bool)
-        top, left = max(self.y, 0), max(self.x, 0)
-        bottom, right = min(self.y + self.height, shape[0]), min(self.x + self.width, shape[1])
-        if bottom > top and right > left:
-            box = self.box_mask()
-            full[top:bottom, left:right] = box[
-                top - self.y : bottom - self.y, left - self.x : right - self.x
-            ]
-        return full
+        return place(self.box_mask(), self.x, self.y, shape)
 
 
 Region = Special | Shape | MaskRegion
@@ -77,12 +71,30 @@ def checked_mask(x: int, y: int, width: int, height: int, runs: tuple[int, ...])
     """A MaskRegion whose runs fit its box; raises VotError otherwise."""
     if width < 0 or height < 0 or any(run < 0 for run in runs):
         raise VotError(f"negative size or run in a mask of {width} x {height}")
+    if width * height > MOST_PIXELS:
+        raise VotError(f"a mask of {width} x {height} pixels; there are at most {MOST_PIXELS}")
     if sum(runs) > width * height:
         raise VotError(
             f"the runs of a mask cover {sum(runs)} pixels, its box of {width} x {height} "
             f"has {width * height}"
         )
     return MaskRegion(x, y, width, height, runs)
+
+
+def checked_shape(kind: str, values: tuple[float, ...]) -> Shape | Special:
+    """The Shape of these numbers, unknown where one is no number, as the toolkit takes it.
+
+    Raises VotError for coordinates that no frame reaches.
+    """
+    if any(math.isnan(value) for value in values):
+        return Special(UNKNOWN)
+    if any(abs(value) > LARGEST for value in values):
+        told = ",".join(f"{value:g}" for value in values)
+        raise VotError(
+            f"a {kind} far outside any frame: {told[:40]}; coordinates are finite numbers up to "
+            f"{LARGEST} pixels"
+        )
+    return Shape(kind, values)
 
 
 def encode_mask(mask: np.ndarray) -> MaskRegion:
@@ -118,14 +130,14 @@ def parse_region(line: str) -> Region:
         values = tuple(float(token) for token in text.split(","))
     except ValueError as error:
         raise VotError(f"not a region: {text[:40]!r}") from error
-    if any(math.isnan(value) for value in values):
-        return Special(UNKNOWN)
-    if len(values) == 1:
+    if len(values) == 1 and math.isfinite(values[0]):
         return Special(int(values[0]))
+    if len(values) == 1 and math.isnan(values[0]):
+        return Special(UNKNOWN)
     if len(values) == 2:
-        return Shape("point", values)
+        return checked_shape("point", values)
     if len(values) == 4:
-        return Shape("rectangle", values)
+        return checked_shape("rectangle", values)
     if len(values) >= 6 and len(values) % 2 == 0:
-        return Shape("polygon", values)
+        return checked_shape("polygon", values)
     raise VotError(f"not a region: {text[:40]!r}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from tracker.vot.errors import VotError
+from tracker.vot.text import read_text
 from tracker.vot.workspace import Workspace
 
 
@@ -24,11 +25,11 @@ def read_registry(path: Path) -> dict[str, dict[str, str]]:
     """Identifier -> settings of every tracker in one file; VotError when it cannot be read."""
     try:
         if path.suffix == ".yaml":
-            return dict(yaml.safe_load(path.read_text()) or {})
+            return dict(yaml.safe_load(read_text(path)) or {})
         parser = configparser.ConfigParser()
-        parser.read_string(path.read_text())
+        parser.read_string(read_text(path))
         return {section: dict(parser.items(section, raw=True)) for section in parser.sections()}
-    except (configparser.Error, yaml.YAMLError, OSError, ValueError, TypeError) as error:
+    except (configparser.Error, yaml.YAMLError, ValueError, TypeError) as error:
         raise VotError(f"{path} cannot be read: {error}") from error
 
 

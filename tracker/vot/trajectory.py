@@ -11,7 +11,8 @@ import struct
 from pathlib import Path
 
 from tracker.vot.errors import VotError
-from tracker.vot.regions import Region, Shape, Special, checked_mask, parse_region
+from tracker.vot.regions import Region, Special, checked_mask, checked_shape, parse_region
+from tracker.vot.text import read_lines
 
 _VERSION = 1
 
@@ -35,12 +36,12 @@ def _special(reader: _Reader) -> Region:
 
 
 def _rectangle(reader: _Reader) -> Region:
-    return Shape("rectangle", reader.take("4f"))
+    return checked_shape("rectangle", reader.take("4f"))
 
 
 def _polygon(reader: _Reader) -> Region:
     (corners,) = reader.take("H")
-    return Shape("polygon", reader.take(f"{2 * corners}f"))
+    return checked_shape("polygon", reader.take(f"{2 * corners}f"))
 
 
 def _mask(reader: _Reader) -> Region:
@@ -49,7 +50,7 @@ def _mask(reader: _Reader) -> Region:
 
 
 def _point(reader: _Reader) -> Region:
-    return Shape("point", reader.take("2f"))
+    return checked_shape("point", reader.take("2f"))
 
 
 _KINDS = {0: _special, 1: _rectangle, 2: _polygon, 3: _mask, 4: _point}
@@ -86,14 +87,25 @@ def read_trajectory(path: Path, most: int | None = None) -> list[Region]:
     try:
         if path.suffix == ".bin":
             return parse_binary(path.read_bytes(), most)
-        return [parse_region(line) for line in path.read_text().splitlines()[:most]]
-    except (VotError, OSError, UnicodeDecodeError) as error:
+    except (VotError, OSError) as error:
         raise VotError(f"{path}: {error}") from error
+    return parse_regions(path, most)
+
+
+def parse_regions(path: Path, most: int | None = None) -> list[Region]:
+    """The regions of a text file, one a line, the first `most`; VotError names file and line."""
+    regions = []
+    for number, line in enumerate(read_lines(path)[:most], start=1):
+        try:
+            regions.append(parse_region(line))
+        except VotError as error:
+            raise VotError(f"{path}, line {number}: {error}") from error
+    return regions
 
 
 def read_values(path: Path) -> list[str]:
-    """The lines of a `.value` file, one a frame, stripped; an empty one means no value."""
-    try:
-        return [line.strip() for line in path.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise VotError(f"{path}: {error}") from error
+    """The lines of a `.value` file, one a frame, stripped; an empty one means no value.
+
+    VotError when it cannot be read.
+    """
+    return [line.strip() for line in read_lines(path)]

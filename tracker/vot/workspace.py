@@ -20,6 +20,7 @@ import yaml
 from tracker.vot.dataset import SequenceInfo, is_dataset, read_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.expected import TrajectoryFile, expected_files
+from tracker.vot.text import read_text
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_WORKSPACE = ROOT / "vot_workspace"
@@ -113,7 +114,7 @@ class Workspace:
 
 def _load_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise VotError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
@@ -214,7 +215,7 @@ def workspace_of(args: argparse.Namespace) -> Workspace:
 def _protocol(tracker: str) -> str:
     """The protocol of a section of trackers.ini, "" where there is none."""
     registry = configparser.ConfigParser(interpolation=None)
-    registry.read(REGISTRY)
+    registry.read_string(read_text(REGISTRY))
     return registry.get(tracker.partition("@")[0], "protocol", fallback="")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tracker.media.sources import FRAME_SUFFIXES
+from tracker.media.sources import is_picture
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".ts", ".gif"}
@@ -56,7 +56,7 @@ class VideoFolder:
             if not path.resolve().is_relative_to(self._folder):
                 return False
             if path.is_dir():
-                return any(inner.suffix.lower() in FRAME_SUFFIXES for inner in path.iterdir())
+                return any(map(is_picture, path.iterdir()))
             return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
         except (OSError, RuntimeError, UnicodeEncodeError):  # RuntimeError: links in a circle
             return False
