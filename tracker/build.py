@@ -39,12 +39,12 @@ def build_parts(
     overrides: Mapping[str, Any],
 ) -> Parts:
     """The parts of preset `name`; arguments and errors as in `HQTracker.from_preset`."""
+    from tracker.out_of_memory import with_remedy
+
     config = preset(name, **overrides)
     folder = weights_folder(weights)
     place = _device(device)
     config, vmos_note = _with_available_weights(config, folder, overrides)
-    from tracker.out_of_memory import with_remedy
-
     required = "refiner__model" in overrides
     refiner, refiner_note = with_remedy(
         "the refiner", lambda: _refiner(config, folder, place, required)
