@@ -179,6 +179,14 @@ def test_by_keyboard_alone(page):
     page.shows("Frame 8 of 8")
 
 
+def test_no_key_is_lost_when_they_come_fast(page):
+    from selenium.webdriver import ActionChains
+
+    _open(page, "long.mp4")
+    ActionChains(page.browser).send_keys(HOME, *[ARROW_RIGHT] * 60).perform()
+    page.shows("Frame 61 of 150")
+
+
 def test_one_at_a_time_with_a_place_in_the_queue_and_a_stop(page, videos):
     _, masks = videos
     _open(page, "long.mp4")

@@ -136,7 +136,7 @@ class EditorView:
             keys_panel(self._box)
 
     def _step_button(self, icon: str, name: str, target: Callable[[], int]) -> None:
-        button = ui.button(icon=icon, on_click=lambda: self._do(self._go, target()))
+        button = ui.button(icon=icon, on_click=lambda: self._go(target()))
         button.props(f'flat round dense aria-label="{name}"').tooltip(name)
 
     # what the person does
@@ -183,7 +183,7 @@ class EditorView:
         tools = {tool.value[0].lower(): tool for tool in Tool}
         name = key.name if len(key.name) > 1 else key.name.lower()
         if name in moves:
-            await self._do(self._go, moves[name])
+            self._go(moves[name])
         elif name in tools:
             await self._do(editor.use, tools[name])
         elif key.number:
@@ -203,12 +203,15 @@ class EditorView:
         await self._do(self._editor.mark, BoxPrompt(x, y, width, height))
 
     def _go(self, frame: int) -> None:
-        self._following = False
-        self._editor.go(frame)
+        """Show another frame, unless an action is at work in this one."""
+        if not self._working:
+            self._following = False
+            self._editor.go(frame)
+            self._refresh()
 
-    async def _slid(self, value: float) -> None:
-        if int(value) != self._editor.frame:
-            await self._do(self._go, int(value))
+    def _slid(self, value: float) -> None:
+        if int(value) != self._editor.frame:  # else the page has moved the slider
+            self._go(int(value))
 
     async def _track(self) -> None:
         self._following = True
@@ -231,7 +234,7 @@ class EditorView:
         self._go(self._editor.frame + 1)
         if self._editor.frame == self._project.clip.count - 1:
             self._player.deactivate()
-        self._refresh()
+            self._refresh()
 
     # what the page shows
 
