@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 
 from tracker.config import VmosConfig
-from tracker.vmos.memory import FrameMemory
-from tracker.vmos.model import ImageFeatures, VmosModel
-from tracker.vmos.trace import Trace
+from tracker.vmos.model import VmosModel
 
 logger = logging.getLogger(__name__)
 
@@ -50,25 +48,13 @@ class GraphedVmos(VmosModel):
 
     def __init__(self, config: VmosConfig, record: Recorder = record_on_cuda) -> None:
         super().__init__(config)
-        self._replayed_encoder = Replayed("image encoder", super().encode_image, record)
-        self._replayed_segment = Replayed("propagation", super().segment, record)
+        self.encode_image = Replayed("image encoder", super().encode_image, record)
+        self.segment = Replayed("propagation", super().segment, record)
 
     @property
     def replaying(self) -> bool:
         """Whether both have been recorded and no recording has failed."""
-        return self._replayed_encoder.replaying and self._replayed_segment.replaying
-
-    def encode_image(self, image: Tensor) -> ImageFeatures:
-        return self._replayed_encoder(image)
-
-    def segment(
-        self,
-        features: ImageFeatures,
-        long_term: FrameMemory,
-        short_term: FrameMemory,
-        identities: int | None = None,
-    ) -> tuple[Tensor, tuple[Trace, ...]]:
-        return self._replayed_segment(features, long_term, short_term, identities)
+        return self.encode_image.replaying and self.segment.replaying
 
 
 class Replayed:
