@@ -32,6 +32,24 @@ def test_conv_relu6_is_both_operators(kind, layout):
     )
 
 
+@pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no bfloat16 on this CPU"
+)
+@pytest.mark.parametrize("held", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_conv_relu6_under_autocast_rounds_once_as_both_operators_do(kind, held):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(8, 8, **KINDS[kind]).requires_grad_(False).to(held)
+    conv.weight.mul_(8)
+    image = torch.randn(2, 8, 13, 17).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = F.relu6(conv(image))
+        found = conv_relu6(conv, image)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    assert (expected == 6).any() and (expected == 0).any()
+    assert torch.equal(found, expected)
+
+
 def test_conv_relu6_is_fused_only_where_nothing_is_learned(monkeypatch):
     calls = []
     fused = torch.ops.mkldnn._convolution_pointwise

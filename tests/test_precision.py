@@ -26,8 +26,23 @@ from tracker.vmos.session import VmosSession
     ],
 )
 def test_choice(monkeypatch, name, device, units, expected):
-    monkeypatch.setattr(precision, "_has_matrix_units", lambda: units)
+    monkeypatch.setattr(precision, "_cpu_multiplies_bfloat16", lambda: units)
     assert precision.uses_bfloat16(name, torch.device(device)) is expected
+
+
+@pytest.mark.parametrize(
+    ("tiles", "avx512", "expected"),
+    [(True, False, True), (False, True, True), (False, False, False), (None, None, False)],
+)
+def test_a_cpu_multiplies_bfloat16_with_either_set_of_instructions(
+    monkeypatch, tiles, avx512, expected
+):
+    """None: a PyTorch without the probe."""
+    probes = {"_is_amx_tile_supported": tiles, "_is_avx512_bf16_supported": avx512}
+    for name, answer in probes.items():
+        probe = None if answer is None else lambda answer=answer: answer
+        monkeypatch.setattr(torch.cpu, name, probe, raising=False)
+    assert precision._cpu_multiplies_bfloat16() is expected
 
 
 def test_an_unknown_precision_is_an_error_that_lists_the_known():
@@ -48,3 +63,19 @@ def test_bfloat16_memories_are_half_as_large_and_logits_nearly_the_same():
     plain, quick = logits
     error = (quick - plain).norm() / plain.norm()
     assert 0 < error < TOLERANCES["bfloat16_logits"]
+
+
+def test_weights_held_in_bfloat16_change_no_bit_of_the_logits():
+    frames, logits = video(2), []
+    config = dataclasses.replace(SMALL, compute=ComputeConfig("bfloat16"))
+    for model in (small_model(), small_model()):
+        session = VmosSession(model, config, "cpu")
+        session.start(frames[0], squares(3), 3)
+        logits.append(session.predict(frames[1]).logits)
+        precision.hold_products_in_bfloat16(model)
+        session.start(frames[0], squares(3), 3)
+        logits.append(session.predict(frames[1]).logits)
+    assert all(torch.equal(logits[0], others) for others in logits[1:])
+    kinds = {type(m).__name__: m.weight.dtype for m in model.modules() if hasattr(m, "weight")}
+    assert kinds["Conv2d"] == kinds["Linear"] == torch.bfloat16
+    assert kinds["GroupNorm"] == kinds["LayerNorm"] == torch.float32

@@ -160,7 +160,7 @@ def test_processes_share_out_the_clips_of_every_step() -> None:
 def test_automatic_precision_follows_the_matrix_units(
     monkeypatch: pytest.MonkeyPatch, units: bool, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr("tracker.vmos.precision._has_matrix_units", lambda: units)
+    monkeypatch.setattr("tracker.vmos.precision._cpu_multiplies_bfloat16", lambda: units)
     with mixed_precision(torch.device("cpu"), "auto"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 

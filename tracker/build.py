@@ -128,8 +128,11 @@ def _session_maker(
     from tracker.vmos.graphs import GraphedVmos
     from tracker.vmos.loading import load_vmos
     from tracker.vmos.model import VmosModel
+    from tracker.vmos.precision import hold_products_in_bfloat16, uses_bfloat16
     from tracker.vmos.session import VmosSession
 
     graphed = config.compute.cuda_graphs and device.type == "cuda"
     model = load_vmos(config, folder, GraphedVmos if graphed else VmosModel).to(device).eval()
+    if uses_bfloat16(config.compute.precision, device):
+        hold_products_in_bfloat16(model)
     return lambda: SessionWithinMemory(VmosSession(model, config, device))
