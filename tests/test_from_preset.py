@@ -104,6 +104,8 @@ def test_bad_settings_are_errors(tmp_path: Path, loaded: list[tuple]) -> None:
         ("presence__threshold", -0.1),
         ("memory__eviction", "random"),
         ("memory__incomplete", True),
+        ("memory__objects_together", 0),
+        ("memory__objects_together", 11),
     ],
 )
 def test_values_that_make_no_sense_are_named(

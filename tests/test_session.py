@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -84,6 +85,28 @@ def test_thirteen_objects_share_one_image_encoding_per_frame(monkeypatch):
     assert len(calls) == 2
     assert frame.confidence.shape == (13,)
     assert frame.labels.max() <= 13
+
+
+def test_objects_that_share_no_memory_are_propagated_as_if_alone():
+    frames, own = video(4), dataclasses.replace(SMALL.memory, objects_together=1)
+    one = VmosSession(small_model(), dataclasses.replace(SMALL, memory=own), "cpu")
+    one.start(frames[0], squares(3), 3)
+    alone = [session() for _ in range(3)]
+    for number, single in enumerate(alone, start=1):
+        single.start(frames[0], (squares(3) == number).astype(np.uint8), 1)
+    together = one.predict(frames[1]).group_logits
+    assert len(together) == 3
+    for logits, single in zip(together, alone, strict=True):
+        assert torch.equal(logits, single.predict(frames[1]).group_logits[0])
+
+
+def test_a_group_takes_as_many_objects_as_the_setting_says():
+    pairs = dataclasses.replace(SMALL.memory, objects_together=2)
+    one = VmosSession(small_model(), dataclasses.replace(SMALL, memory=pairs), "cpu")
+    frames = video(2)
+    one.start(frames[0], squares(3), 3)
+    one.step_and_add(frames[1], np.where(squares(5) > 3, squares(5) - 3, 0), 2)
+    assert [group.objects for group in one._groups] == [[1, 2], [3, 4], [5]]
 
 
 def test_groups_merge_by_the_rule_of_the_public_code():

@@ -118,6 +118,8 @@ class MemoryConfig:
     `eviction` makes room by "age" (the oldest goes) or by "similarity" (of the two neighbours that
     are most alike the older goes). `incomplete`, a frame in which an object is absent, is to "take"
     like any other, or to "skip" in favour of the next complete one, for up to another interval.
+    `objects_together`: how many objects share a memory and are propagated jointly, 1: every object
+    is for itself, None: as many as the network tells apart. Each memory costs a propagation.
     """
 
     capacity: int = 6
@@ -125,6 +127,7 @@ class MemoryConfig:
     short_term_lag: int = 4
     eviction: str = "age"
     incomplete: str = "take"
+    objects_together: int | None = None
 
     def __post_init__(self) -> None:
         _check_whole("memory", self)
@@ -217,6 +220,18 @@ class TrackerConfig:
     refiner: RefinerConfig = field(default_factory=RefinerConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     realtime: RealtimeConfig = field(default_factory=RealtimeConfig)
+
+    def __post_init__(self) -> None:
+        if self.objects_together > self.vmos.objects_per_group:
+            raise ConfigError(
+                f"memory__objects_together is {self.objects_together}; the network tells "
+                f"{self.vmos.objects_per_group} objects apart"
+            )
+
+    @property
+    def objects_together(self) -> int:
+        """How many objects are propagated jointly at most."""
+        return self.memory.objects_together or self.vmos.objects_per_group
 
 
 LITE_VMOS = VmosConfig(

@@ -1,4 +1,4 @@
-"""A group of up to ten objects that are propagated together, with what is remembered of them."""
+"""A group of objects that are propagated together, with what is remembered of them."""
 
 from __future__ import annotations
 

@@ -222,10 +222,10 @@ class VmosSession:
 
     def _introduce(self, frame: EncodedFrame, labels: np.ndarray, total: int) -> None:
         """Give out identities to the objects beyond `count`; this frame is their reference."""
-        per_group = self._config.vmos.objects_per_group
+        together = self._config.objects_together
         full = self._full_groups()
         for label in range(self.count + 1, total + 1):
-            if not self._groups or len(self._groups[-1].objects) == per_group:
+            if not self._groups or len(self._groups[-1].objects) == together:
                 self._groups.append(ObjectGroup(self._config.memory))
             self._groups[-1].objects.append(label)
         self._count = total
@@ -241,8 +241,8 @@ class VmosSession:
 
     def _full_groups(self) -> int:
         """How many groups, the first ones, take no more objects."""
-        per_group = self._config.vmos.objects_per_group
-        return sum(len(group.objects) == per_group for group in self._groups)
+        together = self._config.objects_together
+        return sum(len(group.objects) == together for group in self._groups)
 
     def _relabelled(self, shares: Tensor, memory: FrameMemory) -> FrameMemory:
         with self._arithmetic():
