@@ -273,7 +273,7 @@ def merge_groups(logits: Sequence[Tensor]) -> Tensor:
     shares = [torch.softmax(group, dim=1) for group in logits]
     background = torch.stack([share[:, :1] for share in shares]).prod(dim=0)
     merged = torch.cat([background, *(share[:, 1:] for share in shares)], dim=1)
-    return torch.logit(merged.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR))
+    return merged.clamp_(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR).logit_()
 
 
 def _given(labels: np.ndarray, count: int) -> np.ndarray:
