@@ -115,6 +115,7 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
             done, stopped = track_all(tracker, frames, starts, writer, progress)
         if stopped and not frames.live:
             return False
+        progress.check_length(name, done)
         progress.finish()
         _check_starts(arguments.source, [] if stopped else starts, done)
         if frames.count is not None and done < frames.count * (1 - MISSING_SHARE):
