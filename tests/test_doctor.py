@@ -197,6 +197,16 @@ def test_registries_that_cannot_be_read(tmp_path: Path) -> None:
     assert "no underscore" in files.check_registry(registry)[0].text
 
 
+def test_a_registry_that_is_not_utf_8_is_a_finding_with_a_remedy(tmp_path: Path) -> None:
+    registry = tmp_path / "trackers.ini"
+    registry.write_bytes("[Mine]\nlabel = Größe\ncommand = tracker.attach\n".encode("latin-1"))
+    [listed] = files.check_registry(registry)
+    for finding in (listed, round_trip.check_round_trip("Mine", registry)):
+        assert finding.state == FAIL
+        assert str(registry) in finding.text and "utf-8" in finding.text
+        assert "save it as UTF-8" in finding.remedy
+
+
 def test_the_folder_of_the_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HQTRACK_RUNTIME_DIR", str(tmp_path / "run"))
     assert files.check_runtime_folder().state == OK

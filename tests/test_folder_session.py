@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -230,6 +232,38 @@ def test_a_failure_to_load_reaches_the_terminal(here: Station) -> None:
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "hqtrack: weights/static.pth is cut short" in output.decode()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"HQTRACK_IDLE_SECONDS": "soon"}, "'soon' is no time in seconds"),
+        ({"HQTRACK_SET": "memory"}, "memory"),
+        ({"STATIC_FAULT": "exit"}, "did not start: it ended with status 3"),
+    ],
+)
+def test_a_reason_that_no_server_could_log_is_in_the_log(
+    here: Station, fault: dict[str, str], reason: str
+) -> None:
+    folder = _folder(here.folder / "job", {"obj0": "0\n20,15\n"})
+    process = here.spawn(module="tracker.folder", cwd=folder, **fault)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and reason in output.decode()
+    last = here.log.read_text().splitlines()[-1]
+    assert reason in last and "ERROR tracker.folder: " in last
+
+
+def test_a_server_killed_during_a_run_is_in_the_log(here: Station) -> None:
+    folder = _folder(here.folder / "job", {"obj0": "0\nm3,4,8,8,0,64\n"})
+    (folder / "002.png").unlink()
+    os.mkfifo(folder / "002.png")
+    process = here.spawn(module="tracker.folder", cwd=folder)
+    gate = os.open(folder / "002.png", os.O_WRONLY)  # waits for the server to read this frame
+    os.kill(here.states()[0]["pid"], signal.SIGKILL)
+    process.communicate(timeout=60)
+    os.close(gate)
+    assert process.returncode == 1
+    assert "the resident server ended during this session" in here.log.read_text()
 
 
 def test_the_module_is_light() -> None:

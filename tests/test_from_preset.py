@@ -10,6 +10,7 @@ import pytest
 
 import tracker.build
 import tracker.vmos.loading
+from tracker.__main__ import main
 from tracker.build import weights_folder
 from tracker.checkpoints import CheckpointError
 from tracker.config import ConfigError, FrameConfig, TrackerConfig, preset
@@ -126,3 +127,14 @@ def test_the_weights_folder_is_given_or_named_or_the_checkouts(
     assert weights_folder() == tmp_path
     with pytest.raises(CheckpointError, match=r"no weights folder .*gone.*HQTRACK_WEIGHTS"):
         weights_folder(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("command", ["run", "web", "bench", "eval"])
+def test_every_command_that_takes_a_folder_of_weights_says_its_default(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([command, "--help"])
+    assert end.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "default: $HQTRACK_WEIGHTS, else weights/" in told

@@ -134,6 +134,22 @@ def test_a_mask_of_another_size_is_not_gone_on_from(stopped: Stopped) -> None:
     assert "the mask of frame 1 is (5, 7)" in stopped.resume()
 
 
+def test_a_video_that_has_become_shorter_is_told_and_costs_nothing(
+    stopped: Stopped, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip"
+    for number in range(3, 6):
+        (clip / f"{number}.png").rename(tmp_path / f"{number}.png")
+    told = stopped.resume()
+    assert "clip ends after 3 frames, but 4 were done" in told
+    assert "resume with the whole video, or start afresh with --overwrite" in told
+    for number in range(3, 6):
+        (tmp_path / f"{number}.png").rename(clip / f"{number}.png")
+    assert run([*stopped.words, "--out", stopped.out, "--resume"])[0] == 0
+    assert run([*stopped.words, "--out", tmp_path / "whole"])[0] == 0
+    assert contents(stopped.out) == contents(tmp_path / "whole")
+
+
 def test_a_last_line_without_its_end_is_completed(stopped: Stopped, tmp_path: Path) -> None:
     log = stopped.out / "resume" / "frames.jsonl"
     log.write_text(log.read_text().rstrip())

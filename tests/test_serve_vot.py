@@ -152,3 +152,23 @@ def test_the_reason_of_a_failed_start_reaches_the_terminal(here: Station) -> Non
         assert "successfuly" not in text
     assert "Traceback" in here.log.read_text()
     assert not results(workspace)
+
+
+def test_the_reason_of_a_failure_of_the_folder_protocol_is_to_be_had(here: Station) -> None:
+    """docs/vot-toolkit.md, 9: the toolkit alone tells an exit status."""
+    workspace = write_workspace(
+        here, "folder", protocol="folderpython", command="tracker.folder",
+        env_HQTRACK_IDLE_SECONDS="soon",
+    )  # fmt: skip
+    registry = workspace / "trackers.ini"
+    registry.write_text(registry.read_text().replace("timeout", "meta_timeout"))
+    reason = "'soon' is no time in seconds"
+    plain = output(vot(here, "evaluate", "HQTrack", cwd=workspace))
+    assert "Tracker process exited with code 1" in plain and reason not in plain
+    assert reason in here.log.read_text()
+    assert reason in output(vot(here, "--debug", "evaluate", "HQTrack", cwd=workspace))
+    done = subprocess.run(
+        [sys.executable, "-m", "tracker", "evaluate", "--workspace", str(workspace)],
+        cwd=PROJECT, env=here.environment, capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 1 and reason in done.stderr

@@ -60,6 +60,55 @@ def test_damaged_and_missing_files_are_named(tmp_path):
         sources.read_rgb(tmp_path / "gone.png")
 
 
+def test_pictures_are_read_as_everywhere_else(tmp_path):
+    """A cut JPEG is refused, not filled with grey; so are masks whose values are not ids."""
+    write_image(tmp_path / "cut.jpg", (200, 300))
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"cut\.jpg is a cut or damaged JPEG"):
+        sources.read_rgb(tmp_path / "cut.jpg")
+    write_image(tmp_path / "colour.png")
+    with pytest.raises(DataError, match=r"colour\.png is RGB; save it indexed or grey"):
+        sources.read_labels(tmp_path / "colour.png")
+    Image.fromarray(labels().astype(np.uint16)).save(tmp_path / "wide.png")
+    assert np.array_equal(sources.read_labels(tmp_path / "wide.png"), labels())
+    Image.fromarray(labels().astype(np.uint16) * 99).save(tmp_path / "wide.png")
+    with pytest.raises(DataError, match=r"wide\.png has values outside 0 to 255"):
+        sources.read_labels(tmp_path / "wide.png")
+
+
+def test_hidden_files_are_no_data(tmp_path):
+    """macOS leaves `._NAME` beside every file of a foreign disk."""
+    stills, clip = tmp_path / "train_static", tmp_path / "train_video/one"
+    write_image(stills / "images/a.jpg")
+    write_mask(stills / "masks/a.png", labels())
+    video(clip / "frames", clip / "masks")
+    write_image(tmp_path / "sprites/s.png")
+    write_image(tmp_path / "backgrounds/b.jpg")
+    for path in [p for p in tmp_path.rglob("*") if p.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    found = Library.open(tmp_path)
+    assert [still.name for still in found.stills] == ["a"]
+    assert [frame.stem for frame in found.videos[0].frames] == ["00000", "00001", "00002"]
+    assert [still.name for still in found.backgrounds] == ["b"]
+    assert [sprite.name for sprite in found.sprites] == ["s"]
+    for path in clip.glob("masks/0*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match="no video with masks"):
+        sources.find_videos(tmp_path / "train_video")
+
+
+def test_frames_are_in_the_order_of_their_numbers_and_of_one_kind(tmp_path):
+    for name in ("f2", "f10"):
+        write_image(tmp_path / f"one/frames/{name}.jpg")
+        write_mask(tmp_path / f"one/masks/{name}.png", labels())
+    [found] = sources.find_videos(tmp_path)
+    assert [frame.stem for frame in found.frames] == ["f2", "f10"]
+    assert [mask.stem for mask in found.masks] == ["f2", "f10"]
+    write_image(tmp_path / "one/frames/cover.png")
+    with pytest.raises(DataError, match=r"one/frames holds pictures of several kinds"):
+        sources.find_videos(tmp_path)
+
+
 def test_the_three_video_layouts(tmp_path):
     plain, davis, youtube = tmp_path / "plain", tmp_path / "davis", tmp_path / "ytvos"
     video(plain / "one/frames", plain / "one/masks")

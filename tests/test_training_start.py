@@ -11,9 +11,15 @@ import torch
 
 from tests.deterministic import deterministic_array
 from tests.training_toys import NETWORK, SIZE, TRACKER, ToyClips, toy_model, toy_recipe, toy_run
+from tracker.build import weights_folder
 from tracker.checkpoints import CheckpointError, read_bundled, save_bundled
 from tracker.config import ConfigError, preset
-from tracker.training.encoder_start import internimage_state, start_encoder
+from tracker.training.encoder_start import (
+    CLASSIFIER,
+    imagenet_file,
+    internimage_state,
+    start_encoder,
+)
 from tracker.training.export import BUNDLED_LIMIT, export
 from tracker.training.initial import initialise_encoder
 from tracker.training.recipe import load_recipe
@@ -145,6 +151,21 @@ def test_the_large_encoder_takes_three_stages_of_the_classifier(tmp_path: Path) 
         internimage_state({"model": source}, encoder, file)
     with pytest.raises(CheckpointError, match="stray"):
         internimage_state({"model": {"stray": torch.ones(1)}}, encoder, file)
+
+
+def test_the_large_encoder_s_file_is_in_the_folder_of_all_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("hqtrack-static")
+    monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path))
+    assert imagenet_file(InternImage()) == tmp_path / CLASSIFIER
+    with pytest.raises(CheckpointError, match=rf"no weights at {tmp_path}.*make weights NAMES="):
+        start_model(recipe)
+    monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path / "gone"))
+    with pytest.raises(CheckpointError, match=r"no weights folder .*gone"):
+        start_model(recipe)
+    monkeypatch.delenv("HQTRACK_WEIGHTS")
+    assert imagenet_file(InternImage()) == weights_folder() / CLASSIFIER
 
 
 def test_a_folder_of_another_network_is_refused_and_changed_settings_are_said(

@@ -5,19 +5,23 @@
 It starts in a fraction of a second, imports nothing heavy, and stays as long as the session does:
 the toolkit watches, and may kill, this process. Its exit status is 0 after a good session. When
 there is no session to be had, the reason goes to the client through the protocol (the toolkit
-shows it), and to stderr, which `vot test` shows and the toolkit's own log files keep.
+shows it), and to stderr, which `vot test` shows and the toolkit's own log files keep. Of the folder
+protocol the toolkit shows neither: there the reason goes to the server's log as well.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.resident import refusal, wire
 from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
-from tracker.resident.places import Place, PlaceError, place_of
+from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
 from tracker.resident.refusal import say
 
 if TYPE_CHECKING:
@@ -43,9 +47,9 @@ def main(argv: list[str] | None = None, folder: str | None = None) -> int:
 
     folder: one of the toolkit's folder protocol (`tracker.folder`), in place of TraX on the pipes.
     """
+    options_parser = parser("python -m tracker.attach", _DESCRIPTION)
     try:
-        arguments = parser("python -m tracker.attach", _DESCRIPTION).parse_args(argv)
-        options = options_from(arguments)
+        options = options_from(options_parser.parse_args(argv))
         if folder is None and sys.stdin.isatty():
             raise SystemExit("this command speaks TraX on its pipes: let `vot` start it")
         return _attach(options, folder)
@@ -57,6 +61,9 @@ def main(argv: list[str] | None = None, folder: str | None = None) -> int:
         say(reason)
         if folder is None:
             refusal.refuse(0, 1, reason)
+        else:
+            with contextlib.suppress(PlaceError):
+                _log(log_path(runtime_folder(), options_parser.get_default("preset")), reason)
         return 1
 
 
@@ -113,7 +120,15 @@ def _session(options: ServeOptions, place: Place, link: Link, folder: str | None
         refusal.end_session(1, reason)
     else:
         say(reason)
+        _log(place.log, reason)
     return 1
+
+
+def _log(log: Path, reason: str) -> None:
+    """Add a line to a server's log, where the reason would be if the server could write it."""
+    when, text = time.strftime("%Y-%m-%d %H:%M:%S"), refusal.one_line(reason)
+    with contextlib.suppress(OSError), log.open("a") as file:
+        file.write(f"{when} {os.getpid()} ERROR tracker.folder: {text}\n")
 
 
 def _await_turn(options: ServeOptions, place: Place, link: Link, messages: wire.Messages) -> None:

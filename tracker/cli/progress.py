@@ -93,6 +93,18 @@ class Progress:
                 old.unlink()
         self._saved = time.monotonic()
 
+    def check_length(self, name: str, count: int) -> None:
+        """Raises ResumeError when the video `name` ends, after `count` frames, before the record.
+
+        The record stays as it is.
+        """
+        if count < self.done:
+            raise ResumeError(
+                f"{name} ends after {count} frames, but {self.done} were done when the run in "
+                f"{self._out} was stopped; resume with the whole video, or start afresh with "
+                "--overwrite"
+            )
+
     def finish(self) -> None:
         """All is done: nothing is needed any more."""
         shutil.rmtree(self._folder)

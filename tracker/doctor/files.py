@@ -17,6 +17,7 @@ from tracker.resident.places import PlaceError, runtime_folder
 PROJECT = Path(__file__).resolve().parents[2]
 REGISTRY = PROJECT / "trackers.ini"
 BUNDLED = "hqtrack-lite.safetensors"
+AS_UTF8 = "save it as UTF-8, for instance with iconv -f LATIN1 -t UTF-8"
 _RESTORE = f"git checkout weights/{BUNDLED}"
 _LEAST_FREE = 1 << 30
 _PROTOCOLS = ("trax", "traxpython", "folder", "folderpython")
@@ -74,8 +75,10 @@ def check_registry(path: Path = REGISTRY) -> list[Finding]:
     """Every tracker of trackers.ini, by what the toolkit demands."""
     parser = configparser.ConfigParser()
     try:
-        parser.read_string(path.read_text())
-    except (configparser.Error, OSError, UnicodeDecodeError) as error:
+        parser.read_string(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        return [Finding("registry", FAIL, f"{path}: {error}", AS_UTF8)]
+    except (configparser.Error, OSError) as error:
         return [Finding("registry", FAIL, f"{path}: {error}", f"git checkout {path.name}")]
     if not parser.sections():
         return [Finding("registry", FAIL, f"{path} names no tracker", f"git checkout {path.name}")]

@@ -19,7 +19,7 @@ import time
 import zlib
 from pathlib import Path
 
-from tracker.doctor.files import REGISTRY
+from tracker.doctor.files import AS_UTF8, REGISTRY
 from tracker.doctor.finding import FAIL, OK, Finding
 
 WIDTH, HEIGHT, SIDE = 160, 120, 40
@@ -42,6 +42,8 @@ def check_round_trip(
         with tempfile.TemporaryDirectory() as folder:
             paths = [write_frame(Path(folder), number) for number in range(FRAMES)]
             share = _session(_process(tracker, registry, folder), paths, seconds)
+    except UnicodeDecodeError as error:
+        return Finding(_WHAT, FAIL, f"{registry}: {error}", AS_UTF8)
     except (RoundTripError, OSError, configparser.Error, KeyError) as error:
         remedy = f"the reason stands here{f', more in {log}' if log else ''}"
         return Finding(_WHAT, FAIL, f"{tracker}: {error}", remedy)
@@ -82,7 +84,7 @@ def _process(tracker: str, registry: Path, folder: str) -> subprocess.Popen[byte
     """The process that the toolkit starts for a section of the registry."""
     parser = configparser.ConfigParser()
     parser.optionxform = str  # type: ignore[assignment]
-    parser.read_string(registry.read_text())
+    parser.read_string(registry.read_text(encoding="utf-8"))
     if tracker not in parser:
         raise RoundTripError(f"no section [{tracker}] in {registry}")
     settings = dict(parser.items(tracker, raw=True))

@@ -66,12 +66,17 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in FRAME_SUFFIXES and not path.name.startswith(".")
 
 
+def list_pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder by the numbers in their names: frame2 before frame10."""
+    return sorted(filter(is_picture, folder.iterdir()), key=_natural)
+
+
 def list_frames(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of the numbers in their names: frame2 before frame10.
+    """The pictures of a folder, as `list_pictures` orders them.
 
     Raises FrameError when there are none, and when they are of several kinds: frames are of one.
     """
-    paths = sorted(filter(is_picture, folder.iterdir()), key=_natural)
+    paths = list_pictures(folder)
     if not paths:
         raise FrameError(f"no frames ({', '.join(sorted(FRAME_SUFFIXES))}) in {folder}")
     kinds = Counter(_KINDS.get(suffix, suffix) for suffix in (p.suffix.lower() for p in paths))

