@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import configparser
 import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tracker
 import tracker.build
 import tracker.vmos.loading
 from tracker.__main__ import main
@@ -15,6 +17,7 @@ from tracker.build import weights_folder
 from tracker.checkpoints import CheckpointError
 from tracker.config import ConfigError, FrameConfig, TrackerConfig, preset
 from tracker.pipeline import HQTracker
+from tracker.resident.options import options_from, parser
 from tracker.vmos.loading import OFFICIAL_VMOS
 
 
@@ -114,6 +117,22 @@ def test_values_that_make_no_sense_are_named(
 ) -> None:
     with pytest.raises(ConfigError, match=f"{key} is {value!r}"):
         HQTracker.from_preset("hqtrack-lite", tmp_path, "cpu", **{key: value})
+
+
+def test_every_tracker_of_the_registry_asks_for_settings_that_exist(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = configparser.ConfigParser()
+    registry.optionxform = str
+    registry.read_string((Path(tracker.__file__).parents[1] / "trackers.ini").read_text())
+    together = {}
+    for name, section in registry.items():
+        for key in (key for key in section if key.startswith("env_")):
+            monkeypatch.setenv(key.removeprefix("env_"), section[key])
+        options = options_from(parser("", "").parse_args([]))
+        together[name] = preset(options.preset, **dict(options.settings)).objects_together
+        monkeypatch.undo()
+    assert together.pop("HQTrackLiteApart") == 1 and set(together.values()) == {10}
 
 
 def test_the_weights_folder_is_given_or_named_or_the_checkouts(
