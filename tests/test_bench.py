@@ -27,7 +27,7 @@ from tracker.config import preset
 from tracker.vmos.attention import global_attention, local_attention
 from tracker.vmos.convolution import conv_relu6
 from tracker.vmos.deform_conv import deform_conv3_plain
-from tracker.vmos.loading import load_vmos
+from tracker.vmos.loading import CHECKOUT_WEIGHTS, load_vmos
 from tracker.vmos.memory import LayerMemory, LongTermMemory
 from tracker.vmos.session import VmosSession
 
@@ -336,6 +336,16 @@ def test_the_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFix
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert text.strip() == tables.text(document).strip()
     assert "trax (--skip)" in text and "VMOS encode" in text
+
+
+def test_the_reference_computes_in_float32_whatever_the_preset_says(clip: Clip) -> None:
+    settings = {"compute__precision": "bfloat16"}
+    job = Job("hqtrack-lite", "reference", 1, clip, CHECKOUT_WEIGHTS, "cpu", 3, settings)
+    tracker = measure._reference_tracker(job)
+    assert tracker.config.compute.precision == "float32"
+    session = tracker._new_session()
+    session.start(np.zeros((48, 80, 3), np.uint8), np.ones((48, 80), np.uint8), 1)
+    assert {tensor.dtype for tensor in session.pack()[0].values()} == {torch.float32, torch.uint8}
 
 
 def test_made_up_weights_are_those_of_the_settings(tmp_path: Path) -> None:

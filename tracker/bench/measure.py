@@ -131,7 +131,7 @@ def _needed(config: Any, device: str) -> tuple[str, ...]:
 
 
 def _reference_tracker(job: Job) -> HQTracker:
-    config = preset(job.preset, **job.settings)
+    config = preset(job.preset, **{**job.settings, "compute__precision": "float32"})
     model = load_vmos(config, job.weights).float().to(job.device).eval()
     refiner, note = None, "no refiner"
     if config.refiner.model is not None:
