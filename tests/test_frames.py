@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -153,3 +154,10 @@ def test_arrays_of_other_types_are_errors() -> None:
     for dtype in (np.float32, np.int64, bool):
         with pytest.raises(FrameError, match=np.dtype(dtype).name):
             check_frame(np.zeros((4, 5, 3), dtype))
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", Path("/dev/zero"), tmp_path):
+        with pytest.raises(FrameError, match=f"{path}: a directory, pipe or device is no frame"):
+            read_image(path)

@@ -6,6 +6,7 @@ import ast
 import os
 import pickle
 import random
+import shutil
 from argparse import Namespace
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import torch
 from tests.vot_data import workspace as workspace
 from tracker.checkpoints import CheckpointError, read_bundled, read_torch
 from tracker.config import preset
-from tracker.doctor.files import check_registry
+from tracker.doctor.files import check_bundled, check_registry
 from tracker.refiner import build_refiner
-from tracker.vmos.loading import OFFICIAL_VMOS, load_vmos
+from tracker.vmos.loading import CHECKOUT_WEIGHTS, OFFICIAL_VMOS, load_vmos
 from tracker.vot import evaluate, results
 from tracker.vot import workspace as module_workspace
 from tracker.vot.dataset import read_dataset
@@ -53,12 +54,13 @@ def test_a_hostile_pickle_is_refused_wherever_weights_are_loaded(
     mark = tmp_path / "mark"
     name = OFFICIAL_VMOS if place == "segmenter" else "sam_hq_vit_tiny.pth"
     write(tmp_path / name, {"state_dict": {"a": torch.zeros(2), "b": Hostile(mark)}}, form)
-    with pytest.raises(CheckpointError, match=name):
+    with pytest.raises(CheckpointError, match=name) as refused:
         if place == "segmenter":
             load_vmos(preset("hqtrack"), tmp_path)
         else:
             build_refiner("vit_tiny", tmp_path)
     assert not mark.exists()
+    assert "weights_only" not in str(refused.value), "advice to load it all the same"
 
 
 def test_torch_files_are_read_in_one_place_and_without_code() -> None:
@@ -112,6 +114,23 @@ def test_damaged_bundled_files_always_end_in_the_same_error(tmp_path: Path) -> N
         file.write_bytes(length.to_bytes(8, "little") + choice.randbytes(choice.randrange(60)))
         with pytest.raises(CheckpointError, match=r"hqtrack-lite\.safetensors"):
             read_bundled(file)
+
+
+def test_a_bundled_file_is_the_one_whose_digest_is_recorded(tmp_path: Path) -> None:
+    name = "hqtrack-lite.safetensors"
+    for part in (name, f"{name}.sha256"):
+        shutil.copy(CHECKOUT_WEIGHTS / part, tmp_path)
+    file = tmp_path / name
+    read_bundled(file)
+    assert check_bundled(file).state == "ok"
+    with file.open("r+b") as stored:
+        stored.seek(3_000_000)
+        byte = stored.read(1)[0]
+        stored.seek(3_000_000)
+        stored.write(bytes([byte ^ 1]))
+    with pytest.raises(CheckpointError, match=r"damaged: its sha256.*restore"):
+        read_bundled(file)
+    assert check_bundled(file).state == "FAIL"
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/etc", "..", "a/b", "a\\b", "a\x07"])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tracker.alone import alone_in
 from tracker.cli import progress
 from tracker.cli.run import main
 from tracker.config import preset
@@ -357,6 +358,21 @@ def test_results_of_an_earlier_run_are_kept_unless_told(
     assert run(arguments)[0] == 1 and "--overwrite" in caplog.text
     assert run([*arguments, "--overwrite"])[0] == 0
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 5
+
+
+@pytest.mark.parametrize("word", ["--overwrite", "--resume"])
+def test_two_runs_do_not_write_into_one_folder(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, word: str
+) -> None:
+    out = tmp_path / "out"
+    words = [folder, "--mask", first, "--out", out]
+    assert run(words, Mover(3, KeyboardInterrupt()))[0] != 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with alone_in(out):
+        assert run([*words, word])[0] == 1
+    assert f"another process writes into {out}" in caplog.text
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert run([*words, word])[0] == 0
 
 
 def test_results_of_an_earlier_run_outlive_a_run_that_cannot_begin(

@@ -97,6 +97,12 @@ def prompts(folder: Path, content: object) -> list[Start]:
     return read_prompts(folder / "p.json")
 
 
+def test_a_prompts_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    text = json.dumps({"objects": [{"box": [1, 2, 3, 4]}]})
+    (tmp_path / "p.json").write_text(text, encoding="utf-8-sig")
+    assert [start.what for start in read_prompts(tmp_path / "p.json")] == [BoxPrompt(1, 2, 3, 4)]
+
+
 def test_a_prompts_file_gives_its_entries_in_order(tmp_path: Path) -> None:
     write_labels(tmp_path / "first.png", LABELS)
     entries = [

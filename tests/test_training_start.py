@@ -31,6 +31,7 @@ from tracker.vmos.loading import load_vmos
 from tracker.vmos.model import VmosModel
 from tracker.vmos.official import official_shapes
 from tracker.vmos.official_names import ours_to_official
+from tracker.weights import recorded_digest, sha256_of
 
 
 def test_a_random_start_is_asked_for_and_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -187,7 +188,9 @@ def test_exported_weights_load_and_give_the_same_logits(tmp_path: Path) -> None:
     run = toy_run(tmp_path / "run")
     train(run, ToyClips(), workers=0, steps=1)
     export(run, tmp_path / "out" / "toy.safetensors", "2 stills (a)")
-    _, network, notes = read_bundled(tmp_path / "out" / "toy.safetensors")
+    file = tmp_path / "out" / "toy.safetensors"
+    assert recorded_digest(file) == sha256_of(file)
+    _, network, notes = read_bundled(file)
     assert network == NETWORK
     assert notes == {
         "preset": "hqtrack-lite",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import yaml
 
 from tests.vot_data import trajectory, write_frames
 from tests.vot_data import workspace as workspace
+from tracker.alone import alone_in
 from tracker.vot import evaluate, record, results, toolkit
 from tracker.vot import workspace as module
 from tracker.vot.dataset import is_dataset
@@ -234,10 +234,9 @@ def test_fingerprint_finds_the_weights_that_the_server_finds(
 
 def test_one_evaluation_at_a_time(workspace: Workspace) -> None:
     with (
-        (workspace.folder / "logs" / "lock").open("w") as handle,
+        alone_in(workspace.folder / "logs"),
         pytest.raises(VotError, match="another evaluation"),
     ):
-        fcntl.flock(handle, fcntl.LOCK_EX)
         evaluate.evaluate(workspace, "Still")
 
 

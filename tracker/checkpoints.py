@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tracker.config import ScaleConfig, VmosConfig
-from tracker.weights import fetch_command
+from tracker.weights import RECORD_SUFFIX, fetch_command, recorded_digest, sha256_of
 
 NAMES_SHOWN = 5
 """Entries of each kind that an error lists."""
@@ -39,6 +39,8 @@ def read_torch(file: Path) -> Mapping[str, Any]:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "it is no plain table of tensors; nothing of it was run"
         raise CheckpointError(
             f"{file} is damaged or no checkpoint ({reason}); {_remedy(file)}"
         ) from error
@@ -92,9 +94,18 @@ def save_bundled(
 
 
 def read_bundled(file: Path) -> tuple[dict[str, Tensor], VmosConfig, dict[str, str]]:
-    """Entries (float16), network settings and notes of a bundled file."""
+    """Entries (float16), network settings and notes of a bundled file.
+
+    CheckpointError when it is missing, damaged, or not the one whose digest is recorded beside it.
+    """
     if not file.is_file():
         raise CheckpointError(f"no weights at {file}; a checkout of the repository holds them")
+    recorded = recorded_digest(file)
+    if recorded and recorded != (found := sha256_of(file)):
+        raise CheckpointError(
+            f"{file} is damaged: its sha256 is {found[:16]}..., {recorded[:16]}... is recorded in "
+            f"{file.name}{RECORD_SUFFIX}; restore both from the repository"
+        )
     try:
         with safe_open(str(file), framework="pt", device="cpu") as stored:
             notes = dict(stored.metadata() or {})

@@ -67,6 +67,10 @@ def read_image(path: str | Path) -> np.ndarray:
     or ends too early (OpenCV alone would fill the rest of a cut JPEG with grey).
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise FrameError(
+            f"cannot read frame {path}: a directory, pipe or device is no frame; check the path"
+        )
     try:
         data = path.read_bytes()
     except OSError as error:

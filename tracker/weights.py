@@ -120,7 +120,7 @@ def sha256_of(path: Path) -> str:
 
 
 def recorded_digest(path: Path) -> str | None:
-    """The sha256 recorded beside a file at its first use (NAME.sha256), None where there is none.
+    """The sha256 recorded beside a file (NAME.sha256), None where there is none.
 
     A record without one (empty, cut, something else) counts for nothing, with a line in the log.
     """
@@ -131,6 +131,11 @@ def recorded_digest(path: Path) -> str | None:
         return found[0]
     _log.warning("%s holds no sha256: it is passed over", record)
     return None
+
+
+def record_digest(path: Path, digest: str) -> None:
+    """Write the sha256 of a file beside it (NAME.sha256), to be compared with later."""
+    path.with_name(path.name + RECORD_SUFFIX).write_text(f"{digest}  {path.name}\n")
 
 
 def check_file(entry: WeightFile, path: Path) -> str:
@@ -147,8 +152,7 @@ def check_file(entry: WeightFile, path: Path) -> str:
     if expected is not None and digest != expected:
         raise WeightsError(f"{path} has sha256 {digest}, {entry.name} has {expected}")
     if expected is None:
-        record = path.with_name(entry.name + RECORD_SUFFIX)
-        record.write_text(f"{digest}  {entry.name}\n")
+        record_digest(path.with_name(entry.name), digest)
         _log.info("no digest is published for %s; recorded %s", entry.name, digest)
     return digest
 

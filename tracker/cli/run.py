@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from tracker.alone import OccupiedError, alone_in
 from tracker.cli.progress import FOLDER, Progress, ResumeError, fitting
 from tracker.cli.stopping import Stopper
 from tracker.config import ConfigError
@@ -56,6 +57,7 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
 
         make_tracker = HQTracker.from_preset
     refusals = (RunError, ResumeError, StateError, FrameError, MaskError, ConfigError)
+    refusals += (OccupiedError,)
     try:
         finished = _run(arguments, make_tracker)
     except KeyboardInterrupt:
@@ -105,18 +107,20 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
         earlier = [] if arguments.resume else _earlier_results(out, arguments.overwrite)
         tracker = make_tracker(arguments.preset, arguments.weights, arguments.device, **settings)
         logger.info("weights: %s", tracker.weights_note)
-        for path in earlier:
-            path.unlink()
-        (out / results.MASKS).mkdir(parents=True, exist_ok=True)
-        progress.resume(tracker) if arguments.resume else progress.begin()
         name = Path(arguments.source).name
         overlay = not arguments.no_overlay
-        with results.ResultsWriter(out, name, frames, overlay, arguments.rle) as writer:
-            done, stopped = track_all(tracker, frames, starts, writer, progress)
-        if stopped and not frames.live:
-            return False
-        progress.check_length(name, done)
-        progress.finish()
+        out.mkdir(parents=True, exist_ok=True)
+        with alone_in(out):
+            for path in earlier:
+                path.unlink()
+            (out / results.MASKS).mkdir(exist_ok=True)
+            progress.resume(tracker) if arguments.resume else progress.begin()
+            with results.ResultsWriter(out, name, frames, overlay, arguments.rle) as writer:
+                done, stopped = track_all(tracker, frames, starts, writer, progress)
+            if stopped and not frames.live:
+                return False
+            progress.check_length(name, done)
+            progress.finish()
         _check_starts(arguments.source, [] if stopped else starts, done)
         if frames.count is not None and done < frames.count * (1 - MISSING_SHARE):
             count = frames.count

@@ -68,7 +68,11 @@ def check_bundled(path: Path) -> Finding:
     ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
     if not ends or 8 + length + max(ends) != size:
         return Finding(name, FAIL, f"{path} is damaged ({size} bytes)", _RESTORE)
-    return Finding(name, OK, f"{len(ends)} entries, sha256 {weights.sha256_of(path)[:16]}...")
+    digest, recorded = weights.sha256_of(path), weights.recorded_digest(path)
+    if recorded not in (None, digest):
+        text = f"{path} is damaged: sha256 {digest[:16]}... instead of {recorded[:16]}..."
+        return Finding(name, FAIL, text, _RESTORE)
+    return Finding(name, OK, f"{len(ends)} entries, sha256 {digest[:16]}...")
 
 
 def check_registry(path: Path = REGISTRY) -> list[Finding]:

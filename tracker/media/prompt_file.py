@@ -48,7 +48,7 @@ def read_prompts(path: Path) -> list[Start]:
     Raises PromptError naming the file and the entry; MaskError for a mask that cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise PromptError(f"cannot read prompts {path}: {error}") from error
     entries = content.get("objects") if isinstance(content, dict) and len(content) == 1 else None

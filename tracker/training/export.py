@@ -8,6 +8,7 @@ from pathlib import Path
 from tracker.checkpoints import save_bundled
 from tracker.training.library import Library
 from tracker.training.run import Run
+from tracker.weights import record_digest, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ def export(run: Run, file: Path, data: str) -> None:
     part = file.with_name(f"{file.name}.part")
     save_bundled(run.average.weights, run.model.config, part, notes)
     part.chmod(0o644)
+    record_digest(file, sha256_of(part))
     part.replace(file)
     size = file.stat().st_size
     log.info("wrote %s: step %d, %.1f MB", file, run.step, size / 1e6)

@@ -16,11 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: two evaluations at once go unnoticed there
-    fcntl = None
-
+from tracker.alone import OccupiedError, alone_in
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import ROOT, Workspace
 
@@ -99,10 +95,8 @@ def exclusive(workspace: Workspace) -> Iterator[None]:
     """Hold the workspace for one writer; VotError when another process has it."""
     folder = workspace.folder / "logs"
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        try:
-            if fcntl:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise VotError(f"another evaluation is running in {workspace.folder}") from error
-        yield
+    try:
+        with alone_in(folder):
+            yield
+    except OccupiedError as error:
+        raise VotError(f"another evaluation is running in {workspace.folder}") from error
