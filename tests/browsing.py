@@ -120,6 +120,15 @@ class Page:
         wait_for(lambda: self.browser.find_elements("xpath", path), f"a button {words!r}")
         return self.browser.find_element("xpath", path)
 
+    def field(self, words: str):
+        """The field of this name, once the page has unfolded it."""
+        path = f"//input[@aria-label={words!r}]"
+        wait_for(
+            lambda: any(e.is_displayed() for e in self.browser.find_elements("xpath", path)),
+            f"a field {words!r}",
+        )
+        return self.browser.find_element("xpath", path)
+
     def press(self, words: str) -> None:
         """Click a button, when it can be clicked."""
         wait_for(lambda: self.enabled(words), f"{words!r} can be pressed")
@@ -175,7 +184,7 @@ class Page:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 asked.append(message["params"]["request"]["url"])
-        own = (self.address + "/", "data:", "blob:", "chrome:", "about:")
+        own = (self.address + "/", "data:", "blob:", "chrome:", "chrome-untrusted:", "about:")
         return [address for address in asked if not address.startswith(own)]
 
     def complaints(self) -> list[str]:

@@ -116,6 +116,25 @@ def test_a_client_that_closes_after_a_good_request_is_answered(here: Station) ->
     assert "has left without ending the session" in text
 
 
+def test_a_client_that_reads_no_more_answers_ends_its_session(here: Station) -> None:
+    """It keeps its own end open: without a look at the other the server would wait for ever."""
+    before = log_size(here)
+    process = here.spawn()
+    try:
+        process.stdin.write(OBJECT + frame_line(here))
+        process.stdin.flush()
+        while not process.stdout.readline().startswith(b"@@TRAX:state"):
+            pass
+        process.stdout.close()
+        assert process.wait(20) == 1
+    finally:
+        process.kill()
+        process.stdin.close()
+        process.wait()
+    (complaint,) = logged(here, before)
+    assert "the client has closed the pipe of the answers" in complaint
+
+
 def test_text_between_messages_is_passed_over(here: Station) -> None:
     status, text = sent(
         here, b"hello\n\n" + OBJECT + b"a note\n" + frame_line(here) + b"@@TRAX:quit \n"

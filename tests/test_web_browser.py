@@ -162,7 +162,7 @@ def test_by_keyboard_alone(page):
     page.press("Keyboard")
     page.shows("A box by numbers")
     for name, value in (("Left", 16), ("Top", 48), ("Width", 74), ("Height", 44)):
-        field = page.browser.find_element("css selector", f"input[aria-label='{name}']")
+        field = page.field(name)
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(Keys.NULL, str(value), Keys.TAB)
     page.press("Mark this box")

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import logging
 import os
+import select
 import socket
 import sys
 import tempfile
@@ -61,12 +62,16 @@ def run_session(
     """
     begin = time.monotonic()
     server = None
+
+    def ending() -> str | None:
+        return (shall_end and shall_end()) or _unread(output_fd)
+
     try:
         with Requests(input_fd) as requests, contextlib.closing(FramesAhead()) as frames:
             server = _greet(tracker, requests.fileno(), output_fd)
             session = _Session(tracker, frames)
             while True:
-                requests.admit(shall_end)
+                requests.admit(ending)
                 request = server.wait()
                 if request.type == trax.TraxStatus.QUIT:
                     return None
@@ -83,6 +88,13 @@ def run_session(
         return reason
     finally:
         tracker.reset()
+
+
+def _unread(output_fd: int) -> str | None:
+    """Why answers are written in vain, None while the client can read them."""
+    poll = select.poll()
+    poll.register(output_fd, 0)
+    return "the client has closed the pipe of the answers" if poll.poll(0) else None
 
 
 class _Session:
