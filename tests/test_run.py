@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import logging
 import os
@@ -457,6 +458,16 @@ def test_out_of_memory_is_one_line_and_keeps_what_was_done(
     assert run([*words, "--out", tmp_path / "whole"])[0] == 0
     assert run([*words, "--out", out, "--resume"])[0] == 0
     assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_full_disk_is_told_with_the_way_to_go_on(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [folder, "--mask", first, "--out", tmp_path / "out"]
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert run(words, Mover(3, full))[0] == 1
+    assert f"No space left on device; make room for {tmp_path / 'out'}, then" in caplog.text
+    assert run([*words, "--resume"])[0] == 0
 
 
 def test_preset_and_settings_reach_the_tracker(folder: Path, first: Path, tmp_path: Path) -> None:

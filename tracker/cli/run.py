@@ -7,6 +7,7 @@ points, and the entries of --prompts.
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -63,7 +64,9 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
     except KeyboardInterrupt:
         finished = False
     except (*refusals, CheckpointError, OutOfMemoryError, OSError) as error:
-        logger.error("%s", error)
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        remedy = f"; make room for {_out(arguments)}, then go on with --resume" if full else ""
+        logger.error("%s%s", error, remedy)
         return 1
     if not finished:
         logger.error("interrupted; what was done so far is in %s", _out(arguments))
