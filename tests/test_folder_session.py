@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.serving import PROJECT, Station, station, write_frame
+from tests.serving import PROJECT, Station, station, wait_until, write_frame
 from tests.static_tracker import StaticTracker
 from tracker.folder_session import PointAnchor, read_queries, run_folder
 from tracker.vot.regions import parse_region
@@ -254,14 +254,11 @@ def test_a_reason_that_no_server_could_log_is_in_the_log(
 
 
 def test_a_server_killed_during_a_run_is_in_the_log(here: Station) -> None:
-    folder = _folder(here.folder / "job", {"obj0": "0\nm3,4,8,8,0,64\n"})
-    (folder / "002.png").unlink()
-    os.mkfifo(folder / "002.png")
+    folder = _folder(here.folder / "job", {"obj0": "0\nm3,4,8,8,0,64\n"}, frames=3000)
     process = here.spawn(module="tracker.folder", cwd=folder)
-    gate = os.open(folder / "002.png", os.O_WRONLY)  # waits for the server to read this frame
+    wait_until(lambda: any(state["phase"] == "busy" for state in here.states()))
     os.kill(here.states()[0]["pid"], signal.SIGKILL)
     process.communicate(timeout=60)
-    os.close(gate)
     assert process.returncode == 1
     assert "the resident server ended during this session" in here.log.read_text()
 
