@@ -57,8 +57,15 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
         from tracker.pipeline import HQTracker
 
         make_tracker = HQTracker.from_preset
-    refusals = (RunError, ResumeError, StateError, FrameError, MaskError, ConfigError)
-    refusals += (OccupiedError,)
+    refusals = (
+        RunError,
+        ResumeError,
+        OccupiedError,
+        StateError,
+        FrameError,
+        MaskError,
+        ConfigError,
+    )
     try:
         finished = _run(arguments, make_tracker)
     except KeyboardInterrupt:
