@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 import trax
 
 from tests.serving import FACTORY, PROJECT, Session, Station, square, station, wait_until
-from tracker.resident import launch
+from tracker.resident import launch, refusal
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -110,6 +111,19 @@ def test_a_server_that_dies_is_told_to_the_client(here: Station, way: str) -> No
     assert session.process.wait(5) == 1
     assert works(here.session())
     assert here.loads == 2
+
+
+def test_a_client_that_only_quits_is_not_kept_after_a_failed_start() -> None:
+    requests, answers = os.pipe(), os.pipe()
+    os.write(requests[1], b"@@TRAX:quit\n")  # and the pipe stays open
+    began = time.monotonic()
+    refusal.refuse(requests[0], answers[1], "no weights")
+    assert time.monotonic() - began < 5, "it waited for a request"
+    os.close(answers[1])
+    said = os.read(answers[0], 1 << 16)
+    assert b"@@TRAX:hello" in said and b"no weights" not in said
+    for fd in (*requests, answers[0]):
+        os.close(fd)
 
 
 def test_a_bad_frame_leaves_the_server_running(here: Station) -> None:

@@ -14,7 +14,7 @@ from vot.workspace.storage import LocalStorage
 from tests import scripted_experiments as scripted
 from tracker.vot import experiments
 from tracker.vot.experiments.realtime import RealtimeRuntime
-from tracker.vot.trajectory import read_trajectory
+from tracker.vot.trajectory import read_trajectory, read_values
 
 RECORDED = json.loads((Path(__file__).parent / "vot_0.7.4.json").read_text())
 CLASSES = {
@@ -123,3 +123,33 @@ def test_a_sequence_without_anchors_says_what_is_missing(tmp_path: Path) -> None
     experiment = experiments.MultiStart(_identifier="x", _storage=LocalStorage(str(tmp_path)))
     with pytest.raises(RuntimeError, match=r"walk has no anchors.*anchor\.value"):
         experiment.execute(scripted.ScriptedTracker(), read_sequence(str(tmp_path / "walk")))
+
+
+class _Noting(scripted.ScriptedTracker):
+    """Says its weights with the first answer of a run, as the server of this project does."""
+
+    def runtime(self, log: bool = False) -> scripted.ScriptedRuntime:
+        return _NotingRuntime(self)
+
+
+class _NotingRuntime(scripted.ScriptedRuntime):
+    def initialize(self, frame, new=None, properties=None):
+        [status], seconds = super().initialize(frame, new)
+        said = {"weights": "w.safetensors", "confidence": 0.5}
+        return [ObjectStatus(status.region, said)], seconds
+
+
+@pytest.mark.parametrize(
+    ("kind", "starts"), [("multistart", [0, 0, 0, 0]), ("supervised", [0, 11, 22])]
+)
+def test_the_note_about_the_weights_is_stored_where_an_object_starts(
+    tmp_path: Path, kind: str, starts: list[int]
+) -> None:
+    scripted.write_sequence(tmp_path / "walk", "box")
+    settings = {} if kind == "multistart" else {"repetitions": 1, "skip_initialize": 5}
+    experiment = CLASSES[kind](_identifier="x", _storage=LocalStorage(str(tmp_path)), **settings)
+    experiment.execute(_Noting(), read_sequence(str(tmp_path / "walk")))
+    notes = sorted((tmp_path / "results").rglob("*_weights.value"))
+    rows = [row for path in notes for row in enumerate(read_values(path)) if row[1]]
+    assert rows == [(frame, "w.safetensors") for frame in starts]
+    assert not list((tmp_path / "results").rglob("*_confidence.value")), "0.7.4 stores none"

@@ -51,3 +51,18 @@ def test_the_option_may_be_repeated() -> None:
     parsed = parser.parse_args(["--set", "a__b=1", "c__d=2", "--set", "e__f=3"])
     assert parsed.set == ["a__b=1", "c__d=2", "e__f=3"]
     assert parser.parse_args([]).set == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("vmos__scales=1", "vmos__scales is 1; it is a tuple"),
+        ("vmos__encoder=resnet", "vmos__encoder is 'resnet'; it is one of internimage-t"),
+        ("vmos__window=wide", "vmos__window is 'wide'; it must be a whole number from 1"),
+        ("vmos__detail_window=-1", "vmos__detail_window is -1; it must be a whole number from 0"),
+        ("vmos__readout=7", "vmos__readout is 7; it is one of False, True"),
+    ],
+)
+def test_a_value_that_no_network_can_have_is_refused_with_its_setting(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        preset("hqtrack", **read_overrides([text]))

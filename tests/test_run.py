@@ -157,6 +157,17 @@ def test_frames_of_a_folder_are_read_in_the_order_of_their_numbers(
     assert seen == [40, 80, 120, 160, 200]
 
 
+@pytest.mark.parametrize("out", ["taken", "taken/deeper"])
+def test_results_do_not_go_into_a_file(
+    folder: Path, first: Path, tmp_path: Path, out: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "taken").write_text("mine")
+    code, tracker = run([folder, "--mask", first, "--out", tmp_path / out])
+    assert code == 1 and not tracker.calls
+    assert f"{tmp_path / 'taken'} is a file; results go into a folder" in caplog.text
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 def test_a_video_file_is_read(first: Path, tmp_path: Path) -> None:
     code = cv2.VideoWriter.fourcc(*"mp4v")
     video = cv2.VideoWriter(str(tmp_path / "v.mp4"), code, 10, SHAPE[::-1])

@@ -29,10 +29,12 @@ def _check_whole(section: str, record: Any) -> None:
         value = getattr(record, setting.name)
         if value is None and "None" in str(setting.type):
             continue
-        if type(value) is not int or value < 1:
-            raise ConfigError(
-                f"{section}__{setting.name} is {value!r}; it must be a whole number from 1"
-            )
+        _check_count(f"{section}__{setting.name}", value, least=1)
+
+
+def _check_count(key: str, value: Any, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{key} is {value!r}; it must be a whole number from {least}")
 
 
 def _check_share(key: str, value: Any) -> None:
@@ -79,6 +81,9 @@ class ScaleConfig:
     layers: int
 
 
+ENCODERS = ("internimage-t", "efficientnet-lite0")
+
+
 @dataclass(frozen=True)
 class VmosConfig:
     """The network: encoder, scales from coarse to fine, size of an identity group.
@@ -104,6 +109,15 @@ class VmosConfig:
     detail_channels: int = 0
 
     def __post_init__(self) -> None:
+        _check_choice("vmos__encoder", self.encoder, ENCODERS)
+        _check_choice("vmos__readout", self.readout, (False, True))
+        scales = self.scales if isinstance(self.scales, tuple) else ()
+        if not scales or not all(isinstance(scale, ScaleConfig) for scale in scales):
+            raise ConfigError(f"vmos__scales is {self.scales!r}; it is a tuple of ScaleConfig")
+        for key in ("decoder_channels", "objects_per_group", "window"):
+            _check_count(f"vmos__{key}", getattr(self, key), least=1)
+        for key in ("detail_window", "detail_channels"):
+            _check_count(f"vmos__{key}", getattr(self, key), least=0)
         if (self.detail_window or self.detail_channels) and not self.readout:
             raise ConfigError("vmos__detail_window and vmos__detail_channels need vmos__readout")
 

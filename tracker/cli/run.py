@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) -> bool:
     """Whether the video was tracked to its end (a camera: until it was stopped)."""
     starts, settings, out = read_starts(arguments), read_overrides(arguments.set), _out(arguments)
+    _check_out(out)
     asked = {"source": arguments.source, "objects": [start.where for start in starts]}
     progress = Progress(out, asked | {"preset": arguments.preset, "settings": arguments.set})
     with open_frames(arguments.source) as frames:
@@ -188,6 +189,12 @@ def read_starts(arguments: argparse.Namespace) -> list[Start]:
 
 def _out(arguments: argparse.Namespace) -> Path:
     return arguments.out or Path("runs") / Path(arguments.source).resolve().stem
+
+
+def _check_out(out: Path) -> None:
+    place = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise RunError(f"--out {out}: {place} is a file; results go into a folder, name another")
 
 
 def _earlier_results(out: Path, overwrite: bool) -> list[Path]:

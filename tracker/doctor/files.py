@@ -21,6 +21,13 @@ AS_UTF8 = "save it as UTF-8, for instance with iconv -f LATIN1 -t UTF-8"
 _RESTORE = f"git checkout weights/{BUNDLED}"
 _LEAST_FREE = 1 << 30
 _PROTOCOLS = ("trax", "traxpython", "folder", "folderpython")
+# What vot-toolkit 0.9.0 takes in a section; with anything else its TraX trackers do not start.
+_KEYS = {
+    *("label", "protocol", "command", "version", "tags", "storage"),
+    *("timeout", "linkpaths", "socket", "restart", "onerror"),
+}
+_PYTHON_KEYS = {"paths", "python"}
+_KEY_PREFIXES = ("env_", "arg_", "meta_")
 
 
 def weights_folder() -> Path:
@@ -102,6 +109,11 @@ def _check_section(path: Path, name: str, parser: configparser.ConfigParser) -> 
         faults.append("vot-toolkit 0.9.0 fails on a timeout of the folder protocol")
     if not settings.get("command"):
         faults.append("there is no command")
+    if unknown := _unknown_keys(settings):
+        faults.append(
+            f"the toolkit does not start a tracker with {', '.join(unknown)}; "
+            f"what is only to be noted is written {', '.join(f'meta_{key}' for key in unknown)}"
+        )
     module = settings.get("command", "").replace(".", "/")
     folders = [path.parent / part for part in settings.get("paths", ".").split(os.pathsep)]
     found = any((folder / f"{module}.py").is_file() for folder in folders)
@@ -114,6 +126,15 @@ def _check_section(path: Path, name: str, parser: configparser.ConfigParser) -> 
     if faults:
         return Finding(what, FAIL, "; ".join(faults), f"mend it in {path}")
     return Finding(what, OK, f"{settings['command']} in {path}")
+
+
+def _unknown_keys(settings: dict[str, str]) -> list[str]:
+    """Keys that the toolkit refuses: the folder protocol passes over what it does not know."""
+    protocol = settings.get("protocol", "")
+    if "trax" not in protocol:
+        return []
+    known = _KEYS | _PYTHON_KEYS if protocol.endswith("python") else _KEYS
+    return [key for key in settings if key not in known and not key.startswith(_KEY_PREFIXES)]
 
 
 def check_runtime_folder() -> Finding:

@@ -44,8 +44,7 @@ def refuse(input_fd: int, output_fd: int, reason: str) -> None:
     time.sleep(_FALSE_TIMEOUT_SECONDS)
     with contextlib.suppress(OSError):
         _write(output_fd, "\n" + _HELLO)
-        # A first request is two lines, `initialize` with the objects and `frame` with the image.
-        if _wait_for(input_fd, b"@@TRAX:frame"):
+        if _wait_for_request(input_fd):
             _write(output_fd, _quit(reason))
 
 
@@ -67,8 +66,11 @@ def _write(fd: int, text: str) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _wait_for(fd: int, start: bytes) -> bool:
-    """Read lines until one begins with `start`; False when the client leaves or says nothing."""
+def _wait_for_request(fd: int) -> bool:
+    """Read lines to the end of a request; False when the client leaves, quits or says nothing.
+
+    A first request is two lines, `initialize` with the objects and `frame` with the image.
+    """
     deadline = time.monotonic() + _CLIENT_SECONDS
     line = b""
     while (left := deadline - time.monotonic()) > 0:
@@ -79,6 +81,7 @@ def _wait_for(fd: int, start: bytes) -> bool:
         if not data:
             return False
         *lines, line = (line + data).split(b"\n")
-        if any(found.lstrip().startswith(start) for found in lines):
-            return True
+        for found in lines:
+            if found.lstrip().startswith((b"@@TRAX:frame", b"@@TRAX:quit")):
+                return b"@@TRAX:frame" in found
     return False

@@ -11,6 +11,7 @@ from vot.region import Special
 from vot.tracker import ObjectQuery, RunResult, Tracker, Trajectory
 
 from tracker.vot.experiments.realtime import runtime_of
+from tracker.vot.experiments.starting import properties_at_start
 
 
 class MultiStart(MultiStartExperiment):
@@ -59,7 +60,8 @@ def _trajectory(result: RunResult) -> Trajectory:
     """The trajectory of the only object of a run that started it in the first frame."""
     states = result.objects[0]
     trajectory = Trajectory(len(states))
-    trajectory.set(0, Special(Trajectory.INITIALIZATION), {"time": result.times[0]})
+    said = properties_at_start(states[0], result.times[0])
+    trajectory.set(0, Special(Trajectory.INITIALIZATION), said)
     for frame in range(1, len(states)):
         state = states[frame]
         said = {**state.properties, "time": result.times[frame]}

@@ -10,6 +10,7 @@ from vot.region import Special, calculate_overlap
 from vot.tracker import ObjectStatus, OnlineTrackerRuntime, Tracker, Trajectory
 
 from tracker.vot.experiments.realtime import runtime_of
+from tracker.vot.experiments.starting import properties_at_start
 
 
 class Supervised(SupervisedExperiment):
@@ -51,8 +52,9 @@ class Supervised(SupervisedExperiment):
         frame = 0
         while frame < len(sequence):
             start = ObjectStatus(sequence.groundtruth(frame), {})
-            _, seconds = runtime.initialize(sequence.frame(frame), [start])
-            trajectory.set(frame, Special(Trajectory.INITIALIZATION), {"time": seconds})
+            [state], seconds = runtime.initialize(sequence.frame(frame), [start])
+            said = properties_at_start(state, seconds)
+            trajectory.set(frame, Special(Trajectory.INITIALIZATION), said)
             failure = self._follow(runtime, sequence, trajectory, frame + 1)
             frame = len(sequence) if failure is None else self._restart(sequence, failure)
         return trajectory
