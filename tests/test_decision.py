@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.vmos.decision import decide, nearest
+from tracker.vmos import decision
+from tracker.vmos.decision import decide, merge_groups, nearest
 
 
 def by_definition(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -29,14 +32,17 @@ def by_definition(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     height=st.integers(1, 20),
     width=st.integers(1, 20),
     spread=st.floats(0.1, 30),
+    at_once=st.integers(1, 2000),
     seed=st.integers(0, 1000),
 )
 def test_decided_are_the_largest_logit_and_its_mean_probability(
-    objects, height, width, spread, seed
+    objects, height, width, spread, at_once, seed
 ):
+    """However many logits are decided at a time."""
     draw = torch.Generator().manual_seed(seed)
     logits = spread * torch.randn(objects + 1, height, width, generator=draw)
-    labels, confidence = decide(logits)
+    with mock.patch.object(decision, "LOGITS_AT_ONCE", at_once):
+        labels, confidence = decide([logits[None]])
     expected, means = by_definition(logits)
     np.testing.assert_array_equal(labels, expected)
     assert labels.dtype == np.uint8 and confidence.dtype == np.float32
@@ -44,10 +50,20 @@ def test_decided_are_the_largest_logit_and_its_mean_probability(
     np.testing.assert_allclose(confidence, means, rtol=1e-5, atol=1e-7)
 
 
+def test_several_groups_are_merged_first():
+    draw = torch.Generator().manual_seed(1)
+    groups = [3 * torch.randn(1, n, 30, 41, generator=draw) for n in (11, 4, 2)]
+    with mock.patch.object(decision, "LOGITS_AT_ONCE", 2000):
+        labels, confidence = decide(groups)
+    expected, means = by_definition(merge_groups(groups)[0])
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_allclose(confidence, means, rtol=1e-5, atol=1e-7)
+
+
 def test_of_equal_logits_the_first_wins():
-    labels, _ = decide(torch.zeros(4, 2, 3))
+    labels, _ = decide([torch.zeros(1, 4, 2, 3)])
     assert (labels == 0).all()
-    labels, _ = decide(torch.tensor([0.0, 1.0, 2.0, 2.0])[:, None, None])
+    labels, _ = decide([torch.tensor([0.0, 1.0, 2.0, 2.0])[None, :, None, None]])
     assert labels.tolist() == [[2]]
 
 
@@ -55,7 +71,7 @@ def test_of_equal_logits_the_first_wins():
 def test_many_objects_are_told_apart(objects):
     logits = torch.zeros(objects + 1, 1, objects + 1)
     logits[torch.arange(objects + 1), 0, torch.arange(objects + 1)] = 9
-    labels, confidence = decide(logits)
+    labels, confidence = decide([logits[None]])
     assert labels.dtype == (np.uint8 if objects <= 255 else np.uint16)
     assert labels[0].tolist() == list(range(objects + 1))
     expected = np.exp(9) / (np.exp(9) + objects)

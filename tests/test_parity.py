@@ -11,8 +11,9 @@ from tests.recordings import PARITY, checkpoint_entries, recording
 from tracker.cli import parity
 from tracker.config import FrameConfig
 from tracker.preprocess import labels_to_model, model_size, to_model_input
+from tracker.vmos.decision import merge_groups
 from tracker.vmos.official import deterministic_model, official_shapes
-from tracker.vmos.session import VmosSession, merge_groups
+from tracker.vmos.session import VmosSession
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.networks import SMALL, small_model
-from tracker.vmos.session import VmosSession, merge_groups
+from tracker.vmos.decision import merge_groups
+from tracker.vmos.session import VmosSession
 
 
 def video(length: int, height: int = 97, width: int = 129, seed: int = 0) -> np.ndarray:

@@ -13,46 +13,81 @@ from torch import Tensor
 
 from tracker.labels import label_dtype
 
+PROBABILITY_FLOOR = 1e-5
+"""Merged probabilities of several groups are kept this far from 0 and 1 (public code)."""
+
 NOT_HERE = 255
 """In a label map of bytes that is being made: no object yet."""
 
+LOGITS_AT_ONCE = 1 << 19
+"""On a CPU so many logits are decided at a time: what is made of them stays in its cache."""
 
-def decide(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """logits [1 + N, H, W], background first -> labels [H, W], confidence [N] float32.
 
-    A pixel's label is that of its largest logit, of equal ones the first. An object's confidence
-    is the mean of its softmax probability over its pixels, 0 where it has none. Labels are uint8
-    (uint16 above 255 objects).
+def merge_groups(logits: Sequence[Tensor]) -> Tensor:
+    """Logits [1, 1 + n, H, W] of several groups -> [1, 1 + N, H, W], background first.
+
+    The background is the product of the groups' backgrounds; the result is the logit of the
+    probabilities (soft aggregation of the public code). One group's logits stay as they are.
     """
-    count = len(logits) - 1
-    if logits.device.type == "cpu" and count < NOT_HERE:
-        return _decide_on_cpu(logits.float().numpy())
+    if len(logits) == 1:
+        return logits[0]
+    shares = [torch.softmax(group, dim=1) for group in logits]
+    background = torch.stack([share[:, :1] for share in shares]).prod(dim=0)
+    merged = torch.cat([background, *(share[:, 1:] for share in shares)], dim=1)
+    return merged.clamp_(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR).logit_()
+
+
+def decide(groups: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [1, 1 + n, H, W] of every group -> labels [H, W], confidence [N] float32.
+
+    A pixel's label is that of its largest logit when all groups are merged, of equal ones the
+    first. An object's confidence is the mean of its softmax probability over its pixels, 0 where it
+    has none. Labels are uint8 (uint16 above 255 objects).
+    """
+    height, width = groups[0].shape[2:]
+    count = sum(group.shape[1] - 1 for group in groups)
+    on_cpu = groups[0].device.type == "cpu"
+    rows = max(1, LOGITS_AT_ONCE // (width * (count + 1))) if on_cpu else height
+    tally = _tally_in_bytes if on_cpu and count < NOT_HERE else _tally
+    labels = np.empty((height, width), label_dtype(count))
+    sums, areas = np.zeros(count + 1), np.zeros(count + 1, np.int64)
+    for top in range(0, height, rows):
+        band = slice(top, top + rows)
+        merged = merge_groups([group[:, :, band] for group in groups])[0]
+        labels[band], more, pixels = tally(merged)
+        sums, areas = sums + more, areas + pixels
+    return labels, (sums / np.maximum(areas, 1))[1:].astype(np.float32)
+
+
+Tally = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Labels [H, W]; summed probability and area of every label [1 + N], of use for objects only."""
+
+
+def _tally(logits: Tensor) -> Tally:
+    """Of logits [1 + N, H, W], on any device."""
     best, labels = logits.max(dim=0)
     probability = torch.exp(best - torch.logsumexp(logits, dim=0))
-    areas = torch.bincount(labels.flatten(), minlength=count + 1)
-    sums = torch.bincount(labels.flatten(), probability.flatten(), minlength=count + 1)
-    confidence = (sums / areas.clamp(min=1))[1:].float()
-    narrow = labels.to(torch.uint8 if count <= 255 else torch.int32)
-    return narrow.cpu().numpy().astype(label_dtype(count), copy=False), confidence.cpu().numpy()
+    places = labels.flatten()
+    areas = torch.bincount(places, minlength=len(logits))
+    sums = torch.bincount(places, probability.flatten(), minlength=len(logits))
+    narrow = labels.to(torch.uint8 if len(logits) <= 256 else torch.int32)
+    return narrow.cpu().numpy(), sums.cpu().numpy(), areas.cpu().numpy()
 
 
-def _decide_on_cpu(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`decide` for less than NOT_HERE objects, in bytes."""
-    best = logits.max(axis=0)
+def _tally_in_bytes(logits: Tensor) -> Tally:
+    """`_tally` on a CPU, of fewer than NOT_HERE objects."""
+    planes = logits.float().numpy()
+    best = planes.max(axis=0)
     labels = np.full(best.shape, NOT_HERE, np.uint8)
     total = np.zeros_like(best)
-    for label, own in enumerate(logits):
+    for label, own in enumerate(planes):
         elsewhere = np.negative((own != best).view(np.uint8))
         np.minimum(labels, elsewhere | np.uint8(label), out=labels)
         total += cv2.exp(own - best).reshape(best.shape)
-    confidence = np.zeros(len(logits) - 1, np.float32)
-    for index in range(len(confidence)):
-        mask = labels == index + 1
-        left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-        if width:
-            box = np.s_[top : top + height, left : left + width]
-            confidence[index] = np.mean(1 / total[box][mask[box]], dtype=np.float64)
-    return labels, confidence
+    found = labels > 0
+    places = labels[found]
+    areas = np.bincount(places, minlength=len(planes))
+    return labels, np.bincount(places, 1 / total[found], minlength=len(planes)), areas
 
 
 def renumbered(

@@ -43,15 +43,17 @@ class ObjectGroup:
 
     def places_of(self, labels: Tensor) -> Tensor:
         """Label map [H, W] -> places [H, W] uint8 inside the group; other groups are background."""
-        places = torch.zeros(labels.shape, dtype=torch.uint8, device=labels.device)
-        for place, label in enumerate(self.objects, start=1):
-            places.masked_fill_(labels == label, place)
-        return places
+        last = max(self.objects)
+        places = torch.zeros(last + 2, dtype=torch.uint8)
+        places[self.objects] = torch.arange(1, len(self.objects) + 1, dtype=torch.uint8)
+        return torch.take(places.to(labels.device), labels.clamp(max=last + 1).long())
 
     def shares(self, places: Tensor) -> Tensor:
         """Places [H, W] -> one-hot [1, 1 + objects, H, W] float32, background first."""
-        numbers = torch.arange(len(self.objects) + 1, device=places.device)
-        return (places[None] == numbers[:, None, None]).to(torch.float32)[None]
+        shares = torch.empty(len(self.objects) + 1, *places.shape, device=places.device)
+        for place, share in enumerate(shares):
+            torch.eq(places, place, out=share)
+        return shares[None]
 
     def introduce(self, number: int, places: Tensor, memory: FrameMemory) -> None:
         """Frame `number`, in which the newest objects of the group are given, is a reference."""
@@ -61,10 +63,10 @@ class ObjectGroup:
         self.long_term.add_reference(number, memory)
         self._keep(number, places)
 
-    def remember(self, number: int, places: Tensor, memory: FrameMemory, complete: bool) -> None:
-        """Frame `number` is the newest; `complete`: no object that is tracked is absent in it."""
+    def remember(self, number: int, places: Tensor, memory: FrameMemory) -> None:
+        """Frame `number` is the newest."""
         self.short_term.push(number, memory)
-        self.long_term.offer(number, memory, complete)
+        self.long_term.offer(number, memory, self._complete(places))
         self._keep(number, places)
 
     def remove(self, labels: Sequence[int], embed: Embed) -> None:
@@ -86,6 +88,11 @@ class ObjectGroup:
         self.long_term.replace(changed)
         self.short_term.replace(changed)
         self._keep_held()
+
+    def _complete(self, places: Tensor) -> bool:
+        """Whether all objects that are tracked have pixels."""
+        areas = torch.bincount(places.flatten(), minlength=len(self.objects) + 1)
+        return bool(areas[self.channels[1:]].all())
 
     def _keep(self, number: int, places: Tensor) -> None:
         self.places[number] = places

@@ -15,16 +15,13 @@ from tracker.config import TrackerConfig
 from tracker.device import upload
 from tracker.labels import label_dtype
 from tracker.preprocess import labels_to_model, to_model_input
-from tracker.vmos.decision import decide, nearest, renumbered
+from tracker.vmos.decision import decide, merge_groups, nearest, renumbered
 from tracker.vmos.groups import ObjectGroup
 from tracker.vmos.memory import FrameMemory
 from tracker.vmos.model import ImageFeatures, VmosModel
 from tracker.vmos.precision import uses_bfloat16
 from tracker.vmos.state import pack_groups, unpack_groups
 from tracker.vmos.trace import Trace
-
-PROBABILITY_FLOOR = 1e-5
-"""Merged probabilities of several groups are kept this far from 0 and 1 (public code)."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Prediction:
             F.interpolate(logits, self.frame.size, mode="bilinear", align_corners=True)
             for logits in self.group_logits
         ]
-        labels, confidence = decide(merge_groups(enlarged)[0])
+        labels, confidence = decide(enlarged)
         return VmosFrame(*renumbered(labels, confidence, self.objects, self.count))
 
 
@@ -217,8 +214,7 @@ class VmosSession:
             with self._arithmetic():
                 embeddings = self._model.embed_identity(shares, prediction.frame.features)
                 memory = self._model.remember(traces, embeddings)
-            complete = bool(shares[0, group.channels[1:]].any(dim=(1, 2)).all())
-            group.remember(self._number, places, memory, complete)
+            group.remember(self._number, places, memory)
 
     def _introduce(self, frame: EncodedFrame, labels: np.ndarray, total: int) -> None:
         """Give out identities to the objects beyond `count`; this frame is their reference."""
@@ -260,20 +256,6 @@ class VmosSession:
 
     def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
         return torch.from_numpy(nearest(labels, size).astype(np.int32)).to(self._device)
-
-
-def merge_groups(logits: Sequence[Tensor]) -> Tensor:
-    """Logits [1, 1 + n, H, W] of several groups -> [1, 1 + N, H, W], background first.
-
-    The background is the product of the groups' backgrounds; the result is the logit of the
-    probabilities (soft aggregation of the public code). One group's logits stay as they are.
-    """
-    if len(logits) == 1:
-        return logits[0]
-    shares = [torch.softmax(group, dim=1) for group in logits]
-    background = torch.stack([share[:, :1] for share in shares]).prod(dim=0)
-    merged = torch.cat([background, *(share[:, 1:] for share in shares)], dim=1)
-    return merged.clamp_(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR).logit_()
 
 
 def _given(labels: np.ndarray, count: int) -> np.ndarray:
