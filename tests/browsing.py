@@ -49,7 +49,7 @@ def served(folder: Path, home: Path) -> Iterator[str]:
     command = [
         *(sys.executable, "-m", "tracker", "web", "--port", str(port), "--folder", str(folder)),
         *("--preset", "hqtrack-lite", "--device", "cpu", "--max-frames", "200"),
-        *("--set", "frame__min_short_edge=96"),
+        *("--set", "frame__min_pixels=12000"),
     ]
     with (home / "log").open("w") as log:
         process = subprocess.Popen(

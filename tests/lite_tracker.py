@@ -6,4 +6,4 @@ from tracker import HQTracker
 
 
 def make() -> HQTracker:
-    return HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_short_edge=128)
+    return HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_pixels=22_000)

@@ -31,7 +31,7 @@ from tracker.vmos.loading import CHECKOUT_WEIGHTS, load_vmos
 from tracker.vmos.memory import LayerMemory, LongTermMemory
 from tracker.vmos.session import VmosSession
 
-NO_ENLARGING = ("--set", "frame__min_short_edge=None")
+NO_ENLARGING = ("--set", "frame__min_pixels=None")
 
 
 @pytest.fixture(scope="module")

@@ -168,7 +168,7 @@ def test_weights_of_a_file_run_with_their_own_network(two_objects, capsys):
         save_bundled(VmosModel(config).state_dict(), config, root / "trained.safetensors", {})
     arguments = ["--data", str(root), "--weights", str(root / "trained.safetensors")]
     arguments += ["--max-frames", "3", "--no-floors", "--device", "cpu", "--json"]
-    arguments += [str(root / "s.json"), "--set", "frame__min_short_edge=64"]
+    arguments += [str(root / "s.json"), "--set", "frame__min_pixels=5000"]
     assert eval_vos.main(arguments) == 0
     scores = json.loads((root / "s.json").read_text())
     assert scores["hqtrack-lite"]["sequences"][0]["frames"] == 3

@@ -216,7 +216,7 @@ def test_prompts_fall_back_when_there_is_no_memory() -> None:
 
 
 def test_every_tracker_from_a_preset_is_guarded() -> None:
-    tracker = HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_short_edge=None)
+    tracker = HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_pixels=None)
     mask = np.zeros((40, 60), bool)
     mask[5:20, 7:30] = True
     tracker.initialize(IMAGE, [mask])

@@ -349,7 +349,7 @@ def test_two_trackers_interleaved_on_shared_models_equal_two_run_alone(
 ) -> None:
     from tracker.vmos.session import VmosSession
 
-    config = preset("hqtrack-lite", frame__min_short_edge=None)
+    config = preset("hqtrack-lite", frame__min_pixels=None)
     refiner = BoxFiller(grow=1)
 
     def tracker() -> HQTracker:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tracker.config import ConfigError, FrameConfig, preset
 from tracker.preprocess import labels_to_model, model_size
@@ -12,33 +14,47 @@ from tracker.preprocess import labels_to_model, model_size
 @pytest.mark.parametrize(
     ("frame", "least", "most", "size"),
     [
-        ((480, 854), 360, 360, (353, 641)),
-        ((481, 481), 360, 360, (353, 353)),
-        ((720, 1280), None, 360, (353, 641)),
-        ((240, 320), 360, 360, (353, 481)),
-        ((240, 320), None, 360, (241, 321)),
-        ((854, 480), 480, 500, (849, 481)),
-        ((1080, 1920), 480, None, (577, 1041)),
-        ((300, 3000), 100, 200, (97, 1041)),
+        ((480, 854), 200_000, 200_000, (337, 593)),
+        ((360, 640), 200_000, 200_000, (337, 593)),
+        ((854, 480), 200_000, 200_000, (593, 337)),
+        ((481, 481), 200_000, 200_000, (449, 449)),
+        ((240, 320), 200_000, 200_000, (385, 513)),
+        ((240, 320), None, 200_000, (241, 321)),
+        ((240, 320), 50_000, 80_000, (241, 321)),
+        ((1080, 1920), 200_000, None, (577, 1041)),
+        ((300, 3000), 200_000, 200_000, (97, 1041)),
     ],
 )
-def test_a_short_edge_is_brought_between_its_limits(
+def test_the_area_is_brought_between_its_limits_and_then_the_long_edge(
     frame: tuple[int, int], least: int | None, most: int | None, size: tuple[int, int]
 ) -> None:
-    config = FrameConfig(min_short_edge=least, max_short_edge=most)
+    config = FrameConfig(min_pixels=least, max_pixels=most, min_short_edge=None)
     assert model_size(*frame, config) == size
 
 
-def test_limits_of_the_short_edge_that_contradict_are_an_error() -> None:
-    with pytest.raises(ConfigError, match="min_short_edge is 480, above frame__max_short_edge 360"):
-        FrameConfig(max_short_edge=360)
+@settings(max_examples=50, deadline=None)
+@given(height=st.integers(90, 2000), ratio=st.floats(0.4, 2.5))
+def test_a_frame_of_any_shape_costs_the_light_preset_the_same(height: int, ratio: float) -> None:
+    config = preset("hqtrack-lite").frame
+    tall, wide = model_size(height, round(height * ratio), config)
+    # to the nearest multiple of 16 in either direction
+    assert abs(tall * wide / config.max_pixels - 1) < 8 / tall + 8 / wide + 0.01
+    assert tall / wide == pytest.approx(1 / ratio, rel=8 / tall + 8 / wide + 0.02)
+
+
+def test_the_short_edge_comes_after_the_area() -> None:
+    config = FrameConfig(max_pixels=76_800, min_short_edge=320)
+    assert model_size(480, 640, config) == (321, 433)
+
+
+def test_limits_of_the_area_that_contradict_are_an_error() -> None:
+    with pytest.raises(ConfigError, match="min_pixels is 200000, above frame__max_pixels 100000"):
+        preset("hqtrack-lite", frame__max_pixels=100_000)
 
 
 def test_limits_that_only_together_make_sense_can_be_set_together() -> None:
-    frame = preset("hqtrack-lite", frame__min_short_edge=480, frame__max_short_edge=480).frame
-    assert (frame.min_short_edge, frame.max_short_edge) == (480, 480)
-    with pytest.raises(ConfigError, match="min_short_edge is 480, above"):
-        preset("hqtrack-lite", frame__min_short_edge=480)
+    frame = preset("hqtrack-lite", frame__min_pixels=100_000, frame__max_pixels=100_000).frame
+    assert (frame.min_pixels, frame.max_pixels) == (100_000, 100_000)
 
 
 def test_tiny_neighbours_are_all_kept_at_the_networks_size() -> None:

@@ -83,7 +83,7 @@ def test_references_of_objects_that_are_left_stay():
 
 @pytest.fixture(scope="module")
 def tracker() -> HQTracker:
-    return HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_short_edge=180)
+    return HQTracker.from_preset("hqtrack-lite", device="cpu", frame__min_pixels=57_000)
 
 
 def scene(shift: int) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -88,7 +88,7 @@ def test_a_thousand_rounds_leave_memory_and_descriptors_flat() -> None:
 
 def test_rounds_of_the_light_model_leave_memory_flat() -> None:
     """On frames of 64 x 48 pixels, at that size in the network too."""
-    small = ("--preset", "hqtrack-lite", "--device", "cpu", "--set", "frame__min_short_edge=null")
+    small = ("--preset", "hqtrack-lite", "--device", "cpu", "--set", "frame__min_pixels=null")
     with station() as here:
         session = here.session(*small, factory=())
         session.initialize(square(3, 4))

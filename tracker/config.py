@@ -50,23 +50,24 @@ def _check_choice(key: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 @dataclass(frozen=True)
 class FrameConfig:
-    """How a frame is brought to the size of the model (paper, section 2 of the public code).
+    """How a frame is brought to the size of the model; None switches a limit off.
 
-    Sizes are in pixels; None switches a limit off.
+    `min_pixels` and `max_pixels` limit the area, so that a frame of any shape costs the same; not
+    in the paper. `min_short_edge` and `max_long_edge`, in pixels, come after them (paper, section 2
+    of the public code). Where limits contradict, the later one holds.
     """
 
+    min_pixels: int | None = None
+    max_pixels: int | None = None
     min_short_edge: int | None = 480
-    max_short_edge: int | None = None
     max_long_edge: int | None = 1040
     stride: int = 16
 
     def __post_init__(self) -> None:
         _check_whole("frame", self)
-        least, most = self.min_short_edge, self.max_short_edge
+        least, most = self.min_pixels, self.max_pixels
         if least is not None and most is not None and least > most:
-            raise ConfigError(
-                f"frame__min_short_edge is {least}, above frame__max_short_edge {most}"
-            )
+            raise ConfigError(f"frame__min_pixels is {least}, above frame__max_pixels {most}")
 
 
 @dataclass(frozen=True)
@@ -262,9 +263,9 @@ PRESETS: Mapping[str, TrackerConfig] = {
     "hqtrack-lite": TrackerConfig(
         name="hqtrack-lite",
         vmos=LITE_VMOS,
-        frame=FrameConfig(min_short_edge=336, max_short_edge=336),
+        frame=FrameConfig(min_pixels=200_000, max_pixels=200_000, min_short_edge=None),
         memory=MemoryConfig(capacity=3, interval=20, short_term_lag=1),
-        presence=PresenceConfig(threshold=0.48),
+        presence=PresenceConfig(threshold=0.5),
         compute=ComputeConfig(precision="auto"),
     ),
 }

@@ -6,6 +6,7 @@ Source: the public code's test-time transform. Frames are [H, W, 3] uint8 RGB.
 from __future__ import annotations
 
 import functools
+import math
 
 import cv2
 import numpy as np
@@ -21,24 +22,33 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def model_size(height: int, width: int, config: FrameConfig) -> tuple[int, int]:
     """Height and width of the network's input for a frame of this size, in pixels.
 
-    The short edge is scaled up to `min_short_edge` or down to `max_short_edge`, then the long edge
-    down to `max_long_edge`; sides are cut to whole pixels after each step, and last become
-    multiples of the stride plus 1.
+    The area is brought between `min_pixels` and `max_pixels`, then the short edge scaled up to
+    `min_short_edge`, then the long edge down to `max_long_edge`; sides are cut to whole pixels
+    after each step, and last become multiples of the stride plus 1.
     """
-    scale, short = 1.0, min(height, width)
+    tall, wide = _scaled(height, width, _area_scale(height * width, config))
+    short = min(tall, wide)
     if config.min_short_edge is not None and short < config.min_short_edge:
-        scale = config.min_short_edge / short
-    elif config.max_short_edge is not None and short > config.max_short_edge:
-        scale = config.max_short_edge / short
-    tall, wide = int(height * scale), int(width * scale)
+        tall, wide = _scaled(tall, wide, config.min_short_edge / short)
     if config.max_long_edge is not None and max(tall, wide) > config.max_long_edge:
-        scale = config.max_long_edge / max(tall, wide)
-        tall, wide = int(tall * scale), int(wide * scale)
+        tall, wide = _scaled(tall, wide, config.max_long_edge / max(tall, wide))
     stride = config.stride
     return (
         max(1, round((tall - 1) / stride)) * stride + 1,
         max(1, round((wide - 1) / stride)) * stride + 1,
     )
+
+
+def _area_scale(pixels: int, config: FrameConfig) -> float:
+    if config.min_pixels is not None and pixels < config.min_pixels:
+        return math.sqrt(config.min_pixels / pixels)
+    if config.max_pixels is not None and pixels > config.max_pixels:
+        return math.sqrt(config.max_pixels / pixels)
+    return 1.0
+
+
+def _scaled(height: int, width: int, scale: float) -> tuple[int, int]:
+    return int(height * scale), int(width * scale)
 
 
 def to_model_input(image: np.ndarray, config: FrameConfig) -> Tensor:
