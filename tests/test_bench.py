@@ -19,7 +19,7 @@ from tracker.bench import filled, machine, measure, opencv_floor, records, refer
 from tracker.bench.clip import Clip, draw_clip
 from tracker.bench.job import Job
 from tracker.bench.measure import Measured
-from tracker.bench.options import parse, refiner_of
+from tracker.bench.options import MOST_OBJECTS, parse, refiner_of
 from tracker.bench.served import Service
 from tracker.bench.speed import main
 from tracker.bench.stages import STAGES, StageMeter
@@ -277,10 +277,27 @@ def test_quick_fills_in_what_is_not_given_and_says_what_is_left_out() -> None:
     assert full.left_out == []
 
 
-@pytest.mark.parametrize("argument", [("--size", "64"), ("--objects", "0"), ("--skip", "all")])
-def test_senseless_arguments_are_refused(argument: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (("--size", "64"), "'64' is no size"),
+        (("--objects", "0"), "'0' is no whole number from 1 to 255"),
+        (("--objects", "3", "300"), "'300' is no whole number from 1 to 255"),
+        (("--skip", "all"), "invalid choice: 'all'"),
+    ],
+)
+def test_senseless_arguments_are_refused(
+    argument: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         parse(argument)
+    assert message in capsys.readouterr().err
+
+
+def test_the_most_objects_that_a_clip_takes(tmp_path: Path) -> None:
+    assert parse(["--objects", str(MOST_OBJECTS)]).objects == [MOST_OBJECTS]
+    clip = draw_clip(tmp_path, 200, 300, MOST_OBJECTS, 1)
+    assert clip.labels(0, MOST_OBJECTS).max() == MOST_OBJECTS
 
 
 def test_a_cpu_gets_the_light_refiner_unless_one_is_named() -> None:

@@ -16,6 +16,7 @@ HEAVY = ("torch", "cv2", "numpy", "timm", "vot", "trax")
 # Layer of each part of the package. A part imports parts of lower layers, and of its own.
 LAYERS = {
     "alone": 0,
+    "arguments": 0,
     "config": 0,
     "device": 0,
     "labels": 0,

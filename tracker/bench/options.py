@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from tracker.arguments import whole
 from tracker.config import PRESETS, ConfigError
 from tracker.overrides import add_set_option, read_overrides
 
 PARTS = ("reference", "stages", "trax", "protocol", "floors")
 REFINER_ON_CPU = "vit_tiny"
 OBJECT_COUNTS = [1, 5, 10, 20]
+MOST_OBJECTS = 255  # the labels of the clip are uint8
 FULL = {"objects": OBJECT_COUNTS, "frames": 300, "reference_frames": 20, "seconds": None}
 QUICK = {"objects": [3], "frames": 20, "reference_frames": 20, "seconds": 12.0}
 
@@ -28,18 +30,19 @@ def parser() -> argparse.ArgumentParser:
     add = p.add_argument
     add("--preset", nargs="+", choices=sorted(PRESETS), default=["hqtrack-lite", "hqtrack"])
     add("--size", type=_size, default=(480, 854), metavar="WxH", help="of frames; default 854x480")
-    add("--objects", type=_positive, nargs="+", help="default 1 5 10 20; with --quick 3")
-    add("--frames", type=_positive, help="per measurement, at most; default 300; with --quick 20")
-    add("--reference-frames", type=_positive, help="of the reference, at most; default 20")
+    add("--objects", type=whole(1, MOST_OBJECTS), nargs="+",
+        help=f"up to {MOST_OBJECTS}; default 1 5 10 20; with --quick 3")  # fmt: skip
+    add("--frames", type=whole(1), help="per measurement, at most; default 300; with --quick 20")
+    add("--reference-frames", type=whole(1), help="of the reference, at most; default 20")
     add("--seconds", type=float, metavar="S",
         help="end a measurement after this time (3 frames at least); default: no limit; "
         "with --quick 12")  # fmt: skip
-    add("--long", type=_positive, metavar="FRAMES",
+    add("--long", type=whole(1), metavar="FRAMES",
         help="a long run per preset: do time and memory stay flat? (2000 is usual)")  # fmt: skip
     add("--quick", action="store_true", help="a few frames with three objects")
     add("--skip", nargs="+", choices=PARTS, default=[], metavar="PART", help=", ".join(PARTS))
     add("--device", help="cpu, cuda, cuda:1; default: a GPU if there is one")
-    add("--threads", type=_positive, help="CPU threads; default: torch's own choice")
+    add("--threads", type=whole(1), help="CPU threads; default: torch's own choice")
     add("--refiner", metavar="MODEL",
         help="vit_h, vit_l, vit_b, vit_tiny or none; default: the preset's own on a GPU, "
         f"{REFINER_ON_CPU} in its place on a CPU")  # fmt: skip
@@ -106,9 +109,3 @@ def _size(text: str) -> tuple[int, int]:
             f"{text!r} is no size; write WIDTHxHEIGHT, at least 16x16, as 854x480"
         )
     return height, width
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
-    return int(text)

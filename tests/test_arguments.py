@@ -1,0 +1,37 @@
+"""The checked types of the command line's arguments."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from pathlib import Path
+
+import pytest
+
+from tracker.arguments import output_file, whole
+
+
+@pytest.mark.parametrize("text", ["1", "255", "007"])
+def test_whole_numbers_are_read(text: str) -> None:
+    assert whole(1, 255)(text) == int(text)
+
+
+@pytest.mark.parametrize("text", ["0", "256", "-1", "1.5", "²", "", "one"])
+def test_what_is_no_whole_number_of_the_span_is_named(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=f"'{text}' is no whole number from 1 to 255"):
+        whole(1, 255)(text)
+
+
+def test_a_span_may_begin_at_zero_and_have_no_end() -> None:
+    assert [whole(0)(text) for text in ("0", "1000000")] == [0, 1_000_000]
+    with pytest.raises(ArgumentTypeError, match=r"'-1' is no whole number from 0$"):
+        whole(0)("-1")
+
+
+def test_a_file_to_write_is_no_folder_nor_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "scores.json"
+    assert output_file(str(path)) == path
+    with pytest.raises(ArgumentTypeError, match="is a folder; name a file in it"):
+        output_file(str(tmp_path))
+    (tmp_path / "new").touch()
+    with pytest.raises(ArgumentTypeError, match="new is a file, not a folder"):
+        output_file(str(path))

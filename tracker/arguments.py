@@ -1,0 +1,31 @@
+"""Checked types of the command line's arguments, for argparse: read alike by every command."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from pathlib import Path
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """The type of whole numbers from `least` to `most`, or without end."""
+    span = f"from {least}" if most is None else f"from {least} to {most}"
+
+    def read(text: str) -> int:
+        number = int(text) if text.isdecimal() else -1
+        if number < least or (most is not None and number > most):
+            raise ArgumentTypeError(f"{text!r} is no whole number {span}")
+        return number
+
+    return read
+
+
+def output_file(text: str) -> Path:
+    """The type of a file to be written at the end; its folder need not be there yet."""
+    path = Path(text)
+    if path.is_dir():
+        raise ArgumentTypeError(f"{text} is a folder; name a file in it")
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    if not place.is_dir():
+        raise ArgumentTypeError(f"{text}: {place} is a file, not a folder; name another place")
+    return path
