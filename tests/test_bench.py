@@ -408,6 +408,11 @@ def test_missing_weights_are_left_out_by_name(
     assert "unknown refiner 'vit_x'" in capsys.readouterr().err
 
 
+def test_a_device_that_is_not_here_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--device", "foo"]) == 2
+    assert "device 'foo' cannot be used here" in capsys.readouterr().err
+
+
 def test_operations_of_fused_convolutions_are_counted():
     conv, image = torch.nn.Conv2d(8, 8, 3, padding=1, groups=2), torch.randn(1, 8, 9, 9)
     counter = FlopCounterMode(display=False, custom_mapping=measure._FUSED)

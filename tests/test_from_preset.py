@@ -87,6 +87,8 @@ def test_bad_settings_are_errors(tmp_path: Path, loaded: list[tuple]) -> None:
         (("hqtrack-huge", tmp_path), "hqtrack-huge.*hqtrack-lite"),
         (("hqtrack", tmp_path, "warp9"), "warp9.*cpu"),
         (("hqtrack", tmp_path, "cuda:99"), "cuda:99.*cpu"),
+        (("hqtrack", tmp_path, "hpu"), "hpu.*cpu"),
+        (("hqtrack", tmp_path, "meta"), "meta.*cpu"),
     ]:
         with pytest.raises(ConfigError, match=message):
             HQTracker.from_preset(*arguments)

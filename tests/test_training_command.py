@@ -20,6 +20,7 @@ from PIL import Image
 import tracker.training
 from tests.training_toys import ToyClips, toy_recipe, toy_run, train_in_team
 from tracker.cli.train import _stop_signals, main
+from tracker.training import parallel
 from tracker.training.trainer import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,6 +88,7 @@ def test_the_command_trains_validates_exports_and_goes_on(
         (["lite", "--start", "gone.safetensors"], "gone.safetensors"),
         (["lite", "--steps", "0"], "steps 0"),
         (["lite", "--validate", "gone"], "gone"),
+        (["lite", "--device", "gpu"], "device 'gpu' cannot be used here"),
     ],
 )
 def test_what_cannot_be_used_is_named(
@@ -96,6 +98,35 @@ def test_what_cannot_be_used_is_named(
     assert main([*arguments[:1], *common, *arguments[1:]]) == 1
     assert message in caplog.text
     assert not (tmp_path / "run" / "state.pt").exists()
+
+
+@pytest.mark.parametrize("option", ["--threads", "--workers", "--validate-frames"])
+def test_numbers_that_make_no_sense_are_refused_at_once(
+    option: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["lite", "--data", str(data), "--out", str(tmp_path / "run"), option, "-1"]
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    assert end.value.code == 2
+    assert f"{option}: '-1' is no whole number from" in capsys.readouterr().err
+
+
+def test_an_export_is_no_folder(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["lite", "--data", str(data), "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit):
+        main([*command, "--export", str(tmp_path)])
+    assert f"--export: {tmp_path} is a folder" in capsys.readouterr().err
+
+
+def test_of_several_processes_each_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "usable_device", lambda name: name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [parallel.local_device(name) for name in ("cuda", None)] == ["cuda", None]
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    names = ("cuda", None, "cuda:1", "cpu")
+    assert [parallel.local_device(name) for name in names] == ["cuda:3", "cuda:3", "cuda:1", "cpu"]
 
 
 def test_signals_end_the_run_after_the_step() -> None:

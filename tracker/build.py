@@ -43,7 +43,7 @@ def build_parts(
 
     config = preset(name, **overrides)
     folder = weights_folder(weights)
-    place = _device(device)
+    place = usable_device(device)
     config, vmos_note = _with_available_weights(config, folder, overrides)
     required = "refiner__model" in overrides
     refiner, refiner_note = with_remedy(
@@ -71,15 +71,19 @@ def weights_folder(folder: str | Path | None = None) -> Path:
     return chosen
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """The device as named; None is CUDA where there is one, else the CPU.
+
+    Raises ConfigError when there is no such device here, or it keeps no values ("meta").
+    """
     import torch
 
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=chosen).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(
             f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); "
             "device='cpu' always can"

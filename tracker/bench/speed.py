@@ -83,9 +83,10 @@ class Bench:
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         from tracker.bench.clip import draw_clip
         from tracker.bench.records import FORMAT
+        from tracker.build import usable_device
 
         self.args, self.folder = args, folder
-        self.device = args.device or _default_device()
+        self.device = str(usable_device(args.device))
         clip = self._folder("clip")
         period = min(PERIOD, max(args.frames, args.long or 0))
         self.clip = draw_clip(clip, *args.size, max(*args.objects, PROTOCOL_OBJECTS), period)
@@ -280,9 +281,3 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def _about(job: Any) -> dict[str, Any]:
     return {"preset": job.preset, "objects": job.objects}
-
-
-def _default_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

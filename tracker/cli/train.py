@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.arguments import output_file, whole
 from tracker.config import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> int:
     from tracker.training.sources import DataError
 
     try:
-        device = local_device(arguments.device or _best_device())
+        device = local_device(arguments.device)
         with join_team(device) as team:
             if not team.leads:
                 logging.getLogger().setLevel(logging.WARNING)
@@ -84,13 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         "`make weights NAMES=internimage_t_1k_224.pth`)",
     )
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
-    add("--workers", type=int, help="processes that make clips (default: one per spare core)")
-    add("--threads", type=int, help="CPU threads of torch")
+    add("--workers", type=whole(0), help="processes that make clips (default: one per spare core)")
+    add("--threads", type=whole(1), help="CPU threads of torch")
     add("--compile", action="store_true", help="compile the encoder (CUDA)")
     add("--validate", type=Path, metavar="FOLDER", help="videos for J&F while training")
     add("--validate-every", type=int, default=1000, metavar="STEPS", help="default 1000")
-    add("--validate-frames", type=int, metavar="N", help="only the first frames of each video")
-    add("--export", type=Path, metavar="FILE", help="at the end, write the averaged weights there")
+    add("--validate-frames", type=whole(1), metavar="N", help="only their first frames")
+    add("--export", type=output_file, metavar="FILE", help="write the averaged weights there")
     return parser
 
 
@@ -229,9 +230,3 @@ def _minutes_since(begun: float) -> float:
 def _workers() -> int:
     """A core is left to the main process."""
     return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
-
-
-def _best_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

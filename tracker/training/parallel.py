@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from tracker.build import usable_device
 from tracker.config import ConfigError
 
 PATIENCE = timedelta(hours=2)
@@ -76,11 +77,11 @@ class Team:
         return bool(votes)
 
 
-def local_device(name: str) -> torch.device:
-    """The device `name`; of several processes on a machine, each gets its own "cuda"."""
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return torch.device(name)
+def local_device(name: str | None) -> torch.device:
+    """As `usable_device`; of several processes on a machine, each gets its own "cuda"."""
+    rank = os.environ.get("LOCAL_RANK")
+    shared = name == "cuda" or (name is None and torch.cuda.is_available())
+    return usable_device(name if rank is None or not shared else f"cuda:{rank}")
 
 
 @contextlib.contextmanager
