@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tracker.bench import kernels
 
 
@@ -18,3 +20,17 @@ def test_every_way_is_a_line_and_agrees_or_says_why_not(capsys):
     assert len(triton) == 6 and all("cannot run" in line for line in triton)
     errors = [float(line.split()[-1]) for line in lines if "Triton" not in line]
     assert len(errors) == 14 and max(errors) < 1e-4
+
+
+@pytest.mark.parametrize("option", ["--shrink", "--repeats"])
+def test_numbers_that_make_no_sense_are_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        kernels.main(["--device", "cpu", option, "0"])
+    assert f"{option}: '0' is no whole number from 1" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_here_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert kernels.main(["--device", "gpu"]) == 2
+    assert "bench-kernels: device 'gpu' cannot be used here" in capsys.readouterr().err

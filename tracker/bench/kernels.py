@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import copy
 import statistics
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from tracker.arguments import whole
 from tracker.bench.machine import describe, now
+from tracker.build import usable_device
+from tracker.config import ConfigError
 from tracker.refiner.attention import use_fused_attention
 from tracker.vmos import attention, attention_fused
 
@@ -42,19 +46,24 @@ class Case:
 
 
 def main(argv: list[str]) -> int:
-    """Print the table."""
+    """Print the table. Status 2: no such device."""
     parser = argparse.ArgumentParser(prog="python -m tracker bench-kernels", description=__doc__)
     add = parser.add_argument
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", help="cpu, cuda, cuda:1; default: a GPU if there is one")
     add("--dtype", choices=("float32", "float16", "bfloat16"), default="bfloat16")
-    add("--repeats", type=int, default=20)
-    add("--shrink", type=int, default=1, help="divide the sides of all grids, for a quick look")
+    add("--repeats", type=whole(1), default=20)
+    add("--shrink", type=whole(1), default=1, help="divide the sides of all grids: a quick look")
     args = parser.parse_args(argv)
-    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
+    dtype = getattr(torch, args.dtype)
+    try:
+        device = usable_device(args.device)
+    except ConfigError as error:
+        print(f"bench-kernels: {error}", file=sys.stderr)
+        return 2
     print(describe(device))
     with torch.inference_mode():
         for case in (*_memory_cases(args.shrink), *_refiner_cases(args.shrink)):
-            _compare(case, device, dtype, max(1, args.repeats))
+            _compare(case, device, dtype, args.repeats)
     return 0
 
 
