@@ -190,6 +190,29 @@ def test_what_the_toolkit_would_not_take(tmp_path: Path, line: str, fault: str) 
     assert str(registry) in finding.remedy
 
 
+def test_a_tracker_that_is_not_listed_fails_without_a_round_trip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = tmp_path / "trackers.ini"
+    registry.write_text("[Mine]\nprotocol = trax\ncommand = x\n[DEFAULT]\nlabel = a\n")
+    monkeypatch.setattr(files, "REGISTRY", registry)
+    table = doctor.checks(["Mine", "nope", "DEFAULT"], round_trips=False)
+    found = table["registry"]()
+    assert states(found) == {"[Mine]": OK, "[nope]": FAIL, "[DEFAULT]": FAIL}
+    assert found[1].text == f"no section [nope] in {registry}"
+    assert found[1].remedy == "name one of Mine"
+    assert not [name for name in table if "round trip" in name]
+    assert list(doctor.checks(["nope"]))[-1] == "round trip nope"
+
+
+def test_the_command_fails_for_an_unknown_tracker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(packages, "check_packages", list)
+    assert doctor.main(["--tracker", "nope", "--no-round-trip"]) == 1
+    assert "no section [nope]" in capsys.readouterr().out
+
+
 def test_registries_that_cannot_be_read(tmp_path: Path) -> None:
     registry = tmp_path / "trackers.ini"
     assert [f.state for f in files.check_registry(registry)] == [FAIL]
@@ -318,7 +341,7 @@ def test_the_command_works_without_any_package(tmp_path: Path) -> None:
 
 def test_the_status_tells_whether_something_fails(monkeypatch, capsys) -> None:
     table = {"a": lambda: Finding("a", NOTE, "small", "do this")}
-    monkeypatch.setattr(doctor, "checks", lambda trackers: table)
+    monkeypatch.setattr(doctor, "checks", lambda *_: table)
     assert doctor.main([]) == 0
     assert "1 checked: 0 failed, 1 notes" in capsys.readouterr().out
     table["b"] = lambda: Finding("b", FAIL, "large", "do that")

@@ -14,16 +14,16 @@ from tracker.resident.places import PlaceError, runtime_folder
 Check = Callable[[], Finding | Sequence[Finding]]
 
 
-def checks(trackers: Sequence[str]) -> dict[str, Check]:
-    """The checks in their order; every tracker named gets a round trip."""
+def checks(trackers: Sequence[str], round_trips: bool = True) -> dict[str, Check]:
+    """The checks in their order; every tracker named must be listed, and gets a round trip."""
     table: dict[str, Check] = {
         "packages": packages.check_packages,
         "gpu": graphics.check_gpu,
         "weights": lambda: files.check_weights(files.weights_folder()),
-        "registry": lambda: files.check_registry(files.REGISTRY),
+        "registry": lambda: files.check_registry(files.REGISTRY, trackers),
         "resident server": files.check_runtime_folder,
     }
-    for name in trackers:
+    for name in trackers if round_trips else ():
         table[f"round trip {name}"] = lambda name=name: round_trip.check_round_trip(
             name, files.REGISTRY, log=_logs()
         )
@@ -59,9 +59,9 @@ def main(argv: list[str]) -> int:
         "--no-round-trip", action="store_true", help="load no models: skip the TraX session"
     )
     args = parser.parse_args(argv)
-    trackers = [] if args.no_round_trip else args.tracker or ["HQTrack"]
+    table = checks(args.tracker or ["HQTrack"], not args.no_round_trip)
     findings = []
-    for finding in examine(checks(trackers)):
+    for finding in examine(table):
         findings.append(finding)
         if not args.json:
             print(finding, flush=True)

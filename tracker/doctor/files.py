@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from tracker import weights
@@ -82,8 +83,8 @@ def check_bundled(path: Path) -> Finding:
     return Finding(name, OK, f"{len(ends)} entries, sha256 {digest[:16]}...")
 
 
-def check_registry(path: Path = REGISTRY) -> list[Finding]:
-    """Every tracker of trackers.ini, by what the toolkit demands."""
+def check_registry(path: Path = REGISTRY, wanted: Sequence[str] = ()) -> list[Finding]:
+    """Every tracker of trackers.ini, by what the toolkit demands; the `wanted` must be there."""
     parser = configparser.ConfigParser()
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
@@ -91,9 +92,16 @@ def check_registry(path: Path = REGISTRY) -> list[Finding]:
         return [Finding("registry", FAIL, f"{path}: {error}", AS_UTF8)]
     except (configparser.Error, OSError) as error:
         return [Finding("registry", FAIL, f"{path}: {error}", f"git checkout {path.name}")]
-    if not parser.sections():
+    names = parser.sections()
+    if not names:
         return [Finding("registry", FAIL, f"{path} names no tracker", f"git checkout {path.name}")]
-    return [_check_section(path, name, parser) for name in parser.sections()]
+    remedy = f"name one of {', '.join(names)}"
+    absent = [
+        Finding(f"[{name}]", FAIL, f"no section [{name}] in {path}", remedy)
+        for name in wanted
+        if name not in names
+    ]
+    return [_check_section(path, name, parser) for name in names] + absent
 
 
 def _check_section(path: Path, name: str, parser: configparser.ConfigParser) -> Finding:
