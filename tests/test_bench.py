@@ -21,7 +21,7 @@ from tracker.bench.job import Job
 from tracker.bench.measure import Measured
 from tracker.bench.options import MOST_OBJECTS, parse, refiner_of
 from tracker.bench.served import Service
-from tracker.bench.speed import main
+from tracker.bench.speed import Bench, main
 from tracker.bench.stages import STAGES, StageMeter
 from tracker.config import preset
 from tracker.vmos.attention import global_attention, local_attention
@@ -328,7 +328,7 @@ def test_a_server_that_fails_is_reported(clip: Clip, tmp_path: Path) -> None:
 
 
 def test_the_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, picture = tmp_path / "bench.json", tmp_path / "bench.png"
+    out, picture = tmp_path / "new" / "bench.json", tmp_path / "bench.png"
     status = main(
         ["--preset", "hqtrack-lite", "--size", "80x48", *NO_ENLARGING, "--frames", "3",
          "--objects", "1", "2", "--long", "10", "--skip", "trax", "protocol", "--one-process",
@@ -406,6 +406,25 @@ def test_missing_weights_are_left_out_by_name(
     assert "hqtrack: no save_step_42000.pth, sam_hq_vit_tiny.pth" in text
     assert main([*arguments, "--refiner", "vit_x"]) == 2
     assert "unknown refiner 'vit_x'" in capsys.readouterr().err
+
+
+def test_a_plot_that_cannot_be_drawn_is_refused_before_measuring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Bench, "run", lambda self: pytest.fail("it measures"))
+    picture = tmp_path / "p.xyz"
+    assert main(["--device", "cpu", "--frames", "1", "--plot", str(picture)]) == 2
+    error = capsys.readouterr().err
+    assert f"--plot {picture}: no pictures end in '.xyz'" in error and ".png" in error
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_a_folder_is_no_file_to_write(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([option, str(tmp_path)])
+    assert f"{option}: {tmp_path} is a folder" in capsys.readouterr().err
 
 
 def test_a_device_that_is_not_here_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

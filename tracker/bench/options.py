@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.arguments import whole
+from tracker.arguments import output_file, whole
 from tracker.config import PRESETS, ConfigError
 from tracker.overrides import add_set_option, read_overrides
 
@@ -50,8 +50,9 @@ def parser() -> argparse.ArgumentParser:
     add("--random-weights", action=argparse.BooleanOptionalAction, default=True,
         help="make up missing weights (default); else leave their presets out")  # fmt: skip
     add_set_option(p)
-    add("--json", type=Path, metavar="FILE", help="write everything measured there")
-    add("--plot", type=Path, metavar="FILE", help="picture of time and memory over the frames")
+    add("--json", type=output_file, metavar="FILE", help="write everything measured there")
+    add("--plot", type=output_file, metavar="FILE",
+        help="picture of time and memory over the frames")  # fmt: skip
     add("--one-process", action="store_true",
         help="measure in this process: quicker to start, but memory is that of all")  # fmt: skip
     return p

@@ -6,8 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tracker.config import ConfigError
+
 LINEAR_RANGE = 8
 """Times that differ by more than this are drawn on a logarithmic axis."""
+
+
+def check_name(path: Path) -> None:
+    """ConfigError for a name that ends in no kind of picture; ImportError without matplotlib."""
+    from matplotlib.figure import Figure
+
+    kinds = Figure().canvas.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in kinds:
+        raise ConfigError(
+            f"--plot {path}: no pictures end in {path.suffix!r}; name it with one of "
+            f"{', '.join(f'.{kind}' for kind in sorted(kinds))}"
+        )
 
 
 def plot(series: Sequence[tuple[str, Mapping[str, Any]]], path: Path) -> None:

@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     from tracker.config import ConfigError
 
     try:
+        _check_plot(args)
         with tempfile.TemporaryDirectory(prefix="hqtrack-bench-") as folder:
             document = Bench(args, Path(folder)).run()
     except (CheckpointError, ConfigError, OSError) as error:
@@ -49,16 +50,30 @@ def main(argv: Sequence[str]) -> int:
     return _write(args, document) or int(bool(document["failures"]))
 
 
+def _check_plot(args: argparse.Namespace) -> None:
+    """ConfigError for a plot that cannot be drawn; one that is left out is told at once."""
+    if args.plot is None:
+        return
+    from tracker.bench.plot import check_name
+
+    try:
+        check_name(args.plot)
+    except ImportError:
+        log.warning("no plot: matplotlib is not installed (pip install matplotlib)")
+        args.plot = None
+
+
 def _write(args: argparse.Namespace, document: dict[str, Any]) -> int:
     try:
+        for path in (args.json, args.plot):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
         if args.json is not None:
             args.json.write_text(json.dumps(document, indent=1) + "\n")
         if args.plot is not None:
             from tracker.bench.plot import plot
 
             plot(_series(document), args.plot)
-    except ImportError:
-        log.warning("no plot: matplotlib is not installed (pip install matplotlib)")
     except OSError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
