@@ -21,6 +21,7 @@ from tracker.bench.one_by_one import OneByOne
 from tracker.bench.scores import SequenceScore, as_json, mean, percent, table
 from tracker.config import ConfigError, preset
 from tracker.overrides import add_set_option, read_overrides
+from tracker.training.manifest import NAME, by_name, read_manifest
 from tracker.training.sources import DataError, Video, find_videos, read_labels, read_rgb
 
 if TYPE_CHECKING:
@@ -106,10 +107,10 @@ def check_manifest(root: Path, videos: Sequence[Video]) -> list[str]:
 
     Compared: names, number of frames, size of the first frame, number of objects in all masks.
     """
-    path = root / "manifest.json"
+    path = root / NAME
     if not path.exists():
         return []
-    stated = {s["name"]: s for s in json.loads(path.read_text())["sequences"]}
+    stated = by_name(read_manifest(root))
     found = {v.name: v for v in videos}
     faults = [f"{name}: listed in {path}, not found" for name in sorted(stated.keys() - found)]
     faults += [f"{name}: not listed in {path}" for name in sorted(found.keys() - stated)]
@@ -125,7 +126,7 @@ def check_manifest(root: Path, videos: Sequence[Video]) -> list[str]:
         }
         for key, value in actual.items():
             if key in facts and facts[key] != value:
-                faults.append(f"{name}: {key} {value}, the manifest says {facts[key]}")
+                faults.append(f"{name}: {key} {value}, the manifest says {json.dumps(facts[key])}")
     return faults
 
 

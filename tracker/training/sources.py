@@ -16,7 +16,6 @@ in a partition, regions under 0.5 or over 40 percent; videos of the DAVIS valida
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,8 @@ from tracker.frames import FrameError, read_image
 from tracker.labels import MaskError
 from tracker.media.masks import read_labels as read_values
 from tracker.media.sources import is_picture, list_frames, list_pictures
+from tracker.training.errors import DataError
+from tracker.training.manifest import by_name, read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,6 @@ DAVIS_VALIDATION = frozenset([
 # fmt: on
 
 Rule = Literal["instances", "union", "partition"]
-
-
-class DataError(ValueError):
-    """A folder or file of training data that cannot be used; the message names it."""
 
 
 class EmptySceneError(DataError):
@@ -208,7 +205,7 @@ def keep_ids(labels: np.ndarray, ids: list[int]) -> np.ndarray:
 
 def static_folder(root: Path) -> list[Still]:
     """Stills of `root`/images that have a mask in `root`/masks."""
-    sets = _manifest(root).get("sets", {})
+    sets = read_manifest(root).get("sets", {})
     stills = []
     for image in list_pictures(_existing(root / "images")):
         mask = root / "masks" / f"{image.stem}.png"
@@ -262,7 +259,7 @@ def _is_validation(name: str) -> bool:
 
 
 def _plain_layout(root: Path) -> list[Video]:
-    facts = {s["name"]: s for s in _manifest(root).get("sequences", [])}
+    facts = by_name(read_manifest(root))
     videos = []
     for folder in sorted(p for p in root.iterdir() if (p / "frames").is_dir()):
         video = _video(folder.name, folder / "frames", folder / "masks")
@@ -303,8 +300,3 @@ def _existing(folder: Path) -> Path:
     if not folder.is_dir():
         raise DataError(f"no folder {folder}")
     return folder
-
-
-def _manifest(root: Path) -> dict:
-    path = root / "manifest.json"
-    return json.loads(path.read_text()) if path.exists() else {}
