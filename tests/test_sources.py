@@ -127,6 +127,12 @@ def test_the_three_video_layouts(tmp_path):
         sources.find_videos(davis, "2017/trian")
 
 
+def test_a_split_needs_a_layout_with_lists(tmp_path):
+    video(tmp_path / "one/frames", tmp_path / "one/masks")
+    with pytest.raises(DataError, match=r"no split '2017/val' in .*; name the sequences instead"):
+        sources.find_videos(tmp_path, "2017/val")
+
+
 def test_validation_sequences_are_never_training_data(tmp_path):
     for name in ("bear", "libby", "davis_bmx-trees"):
         video(tmp_path / name / "frames", tmp_path / name / "masks")

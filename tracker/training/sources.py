@@ -237,11 +237,17 @@ def find_videos(root: Path, split: str | None = None, validation: bool = False) 
     """The videos under `root`, in whichever of the three layouts it has.
 
     split: name of a list under ImageSets (DAVIS), for instance "2017/train"; None takes all.
+        DataError where the layout has no such lists.
     validation: False leaves out the DAVIS validation sequences, wherever they are.
     """
     root = Path(root)
     if (root / "JPEGImages").is_dir():
         videos = _standard_layout(root, split)
+    elif split is not None:
+        raise DataError(
+            f"no split {split!r} in {root}: lists under ImageSets go with JPEGImages; name the "
+            "sequences instead"
+        )
     else:
         videos = _plain_layout(root)
     if not validation:
