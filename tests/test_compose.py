@@ -53,3 +53,24 @@ def test_what_cannot_be_composed_is_an_error(
     assert "is not empty; name another folder" in capsys.readouterr().err
     assert compose.main(["--data", str(tmp_path), "--out", str(tmp_path / "new")]) == 1
     assert "no video with masks" in capsys.readouterr().err
+    for folder in (tmp_path / "gone", tmp_path / "kept.txt"):
+        assert compose.main(["--data", str(folder), "--out", str(tmp_path / "new")]) == 1
+        assert f"'{folder}'" in capsys.readouterr().err
+    assert compose.main(["--data", str(data), "--out", str(tmp_path / "kept.txt")]) == 1
+    assert "kept.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"),
+    [("--clips", "-1", 1), ("--clips", "0", 1), ("--frames", "0", 1), ("--size", "0", 16),
+     ("--seed", "-1", 0)],
+)  # fmt: skip
+def test_numbers_that_make_no_sense_are_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option, value, least
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        compose.main(["--data", str(data), "--out", str(tmp_path / "new"), option, value])
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert f"{option}: '{value}' is no whole number from {least}" in told
+    assert not (tmp_path / "new").exists()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tracker.arguments import whole
 from tracker.training.clips import Clip, ClipConfig, ClipDataset
 from tracker.training.library import Library
 from tracker.training.sources import DataError, find_videos
@@ -21,6 +22,7 @@ from tracker.training.sources import DataError, find_videos
 logger = logging.getLogger(__name__)
 
 LEAST_OBJECTS = 2
+LEAST_SIZE = 16
 JPEG_QUALITY = 92
 
 
@@ -62,14 +64,14 @@ def main(argv: list[str]) -> int:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of videos with masks")
     add("--out", type=Path, required=True, help="folder for the composed videos")
-    add("--clips", type=int, default=16, help="how many videos (default 16)")
-    add("--frames", type=int, default=40, help="frames of each (default 40)")
-    add("--size", type=int, default=481, help="side in pixels (default 481)")
-    add("--seed", type=int, default=0, help="another seed gives other videos (default 0)")
+    add("--clips", type=whole(1), default=16, help="how many videos (default 16)")
+    add("--frames", type=whole(1), default=40, help="frames of each (default 40)")
+    add("--size", type=whole(LEAST_SIZE), default=481, help="side in pixels (default 481)")
+    add("--seed", type=whole(0), default=0, help="another seed gives other videos (default 0)")
     args = parser.parse_args(argv)
     try:
         objects = compose(args.data, args.out, args.clips, args.frames, args.size, args.seed)
-    except DataError as error:
+    except (DataError, OSError) as error:
         print(f"compose: {error}", file=sys.stderr)
         return 1
     logger.info("%d videos with %d objects: %s", args.clips, objects, args.out)
