@@ -154,6 +154,24 @@ def test_unknown_sequence_and_folder_are_named(two_objects, capsys):
     assert "absent" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--max-frames", "0"], "--max-frames: '0' is no whole number from 1"),
+        (["--max-frames", "-3"], "--max-frames: '-3' is no whole number from 1"),
+        (["--threads", "-1"], "--threads: '-1' is no whole number from 1"),
+        (["--json", "."], "--json: . is a folder"),
+        (["--floors-only", "--no-floors"], "not allowed with argument --floors-only"),
+    ],
+)
+def test_senseless_arguments_are_refused_at_once(two_objects, capsys, arguments, message):
+    root, _ = two_objects
+    with pytest.raises(SystemExit) as end:
+        eval_vos.main(["--data", str(root), *arguments], tracker=RepeatFirstMask)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_weights_of_a_file_run_with_their_own_network(two_objects, capsys):
     import torch
 
@@ -173,6 +191,8 @@ def test_weights_of_a_file_run_with_their_own_network(two_objects, capsys):
     scores = json.loads((root / "s.json").read_text())
     assert scores["hqtrack-lite"]["sequences"][0]["frames"] == 3
     assert 0 <= scores["hqtrack-lite"]["mean"]["jf"] <= 1
+    assert eval_vos.main([*arguments, "--device", "gpu"]) == 2
+    assert "eval: device 'gpu' cannot be used here" in capsys.readouterr().err
     (root / "broken.safetensors").write_bytes(b"nothing")
     assert eval_vos.main([*arguments[:3], str(root / "broken.safetensors"), "--no-floors"]) == 2
     assert "broken.safetensors" in capsys.readouterr().err

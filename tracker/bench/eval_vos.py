@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import cv2
 import numpy as np
 
+from tracker.arguments import output_file, whole
 from tracker.bench.floors import RepeatFirstMask, WarpByFlow
 from tracker.bench.metrics import Scorer
 from tracker.bench.one_by_one import OneByOne
@@ -142,13 +143,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU if there is one")
     p.add_argument("--split", help='list under ImageSets, for instance "2017/val"')
     p.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")
-    p.add_argument("--max-frames", type=int, help="only the first frames of each video")
-    p.add_argument("--floors-only", action="store_true", help="no tracker, no weights needed")
-    p.add_argument("--no-floors", action="store_true", help="only the tracker")
+    p.add_argument("--max-frames", type=whole(1), help="only the first frames of each video")
+    part = p.add_mutually_exclusive_group()
+    part.add_argument("--floors-only", action="store_true", help="no tracker, no weights needed")
+    part.add_argument("--no-floors", action="store_true", help="only the tracker")
     p.add_argument("--one-by-one", action="store_true", help="also every object tracked alone")
-    p.add_argument("--threads", type=int, help="CPU threads of OpenCV and torch")
+    p.add_argument("--threads", type=whole(1), help="CPU threads of OpenCV and torch")
     add_set_option(p)
-    p.add_argument("--json", type=Path, metavar="OUT", help="write the scores there as well")
+    p.add_argument("--json", type=output_file, metavar="OUT", help="write the scores there as well")
     return p
 
 
@@ -223,15 +225,15 @@ def _parts_of_file(file: Path, name: str, device: str | None, overrides: dict[st
     """The network and weights of one file (as training writes it), no refiner."""
     import torch
 
-    from tracker.build import Parts
+    from tracker.build import Parts, usable_device
     from tracker.checkpoints import fill, read_bundled
     from tracker.vmos.model import VmosModel
     from tracker.vmos.session import VmosSession
 
+    place = usable_device(device)
     state, network, _ = read_bundled(file)
     config = replace(preset(name, **overrides), vmos=network)
     model = VmosModel(network)
     fill(model, state, str(file))
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = model.to(place, memory_format=torch.channels_last).eval()
     return Parts(lambda: VmosSession(model, config, place), None, config, str(file))
