@@ -6,19 +6,17 @@ import argparse
 import json
 import logging
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
 
 from tracker.arguments import output_file, whole
 from tracker.bench.floors import RepeatFirstMask, WarpByFlow
-from tracker.bench.metrics import Scorer
 from tracker.bench.one_by_one import OneByOne
+from tracker.bench.one_video import Tracker, evaluate_video, naming, present
 from tracker.bench.scores import SequenceScore, as_json, mean, percent, table
 from tracker.config import ConfigError, preset
 from tracker.overrides import add_set_option, read_overrides
@@ -31,76 +29,40 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class HasLabels(Protocol):
-    """An answer: labels [H, W], 0 background, objects 1..N in order of arrival."""
-
-    @property
-    def labels(self) -> np.ndarray: ...
-
-
-class Tracker(Protocol):
-    """The calls of HQTracker: one of them for each frame (masks [N, H, W] bool)."""
-
-    def initialize(self, image: np.ndarray, masks: np.ndarray) -> HasLabels: ...
-    def track(self, image: np.ndarray) -> HasLabels: ...
-    def add_objects(self, image: np.ndarray, masks: np.ndarray) -> HasLabels: ...
-
-
-def evaluate_video(tracker: Tracker, video: Video, max_frames: int | None = None) -> SequenceScore:
-    """Track one video from its masks; every frame with a mask but the first and last is scored.
-
-    Objects start in the first frame whose mask shows them: the first ones by `initialize`, later
-    ones by `add_objects`. Frames before the first mask are skipped.
-    Raises DataError if there is no mask, or no object in any.
-    """
-    frames, masks = video.frames[:max_frames], video.masks[:max_frames]
-    scorer, ids, seconds, count = Scorer(), [], 0.0, 0
-    for t, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
-        truth = None if mask is None else read_labels(mask)
-        new = [] if truth is None else [i for i in _present(truth) if i not in ids]
-        if not ids and not new:
-            continue
-        image = read_rgb(frame)
-        started = time.perf_counter()
-        answer = _step(tracker, image, truth, new, first=not ids)
-        seconds += time.perf_counter() - started
-        count += 1
-        if truth is not None and ids and t < len(frames) - 1:
-            scorer.add(_with_ids(answer.labels, [*ids, *new]), truth, list(ids))
-        ids += new
-    if not ids:
-        raise DataError(f"{video.name}: no object in any of its masks")
-    return SequenceScore(video.name, scorer.result(), count, seconds)
-
-
-def _step(tracker: Tracker, image, truth, new: list[int], first: bool) -> HasLabels:
-    if not new:
-        return tracker.track(image)
-    masks = np.stack([truth == i for i in new])
-    return tracker.initialize(image, masks) if first else tracker.add_objects(image, masks)
-
-
-def _present(labels: np.ndarray) -> list[int]:
-    return (np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[1:]) + 1).tolist()
-
-
-def _with_ids(labels: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-    """From order of arrival to the ids of the masks."""
-    table = np.zeros(max(len(ids) + 1, int(labels.max()) + 1), np.uint8)
-    table[1 : len(ids) + 1] = ids
-    return table[labels]
-
-
 def evaluate(
     make_tracker: Callable[[], Tracker], videos: Sequence[Video], max_frames: int | None = None
 ) -> list[SequenceScore]:
     """Every video in turn, each with what `make_tracker` gives (it may be one object, reused)."""
-    scores = []
+    return list(_each(make_tracker, videos, max_frames))
+
+
+def _each(
+    make_tracker: Callable[[], Tracker], videos: Sequence[Video], max_frames: int | None
+) -> Iterator[SequenceScore]:
     for video in videos:
         score = evaluate_video(make_tracker(), video, max_frames)
         log.info("%s: J&F %s, %.2f frames/s", video.name, percent(mean([score]).jf), score.fps)
-        scores.append(score)
-    return scores
+        yield score
+
+
+def score_methods(
+    makers: Mapping[str, Callable[[], Tracker]], videos: Sequence[Video], max_frames: int | None
+) -> tuple[dict[str, list[SequenceScore]], dict[str, str]]:
+    """Scores by method, and by method the fault that ended it before the last video."""
+    from tracker.out_of_memory import OutOfMemoryError
+
+    methods: dict[str, list[SequenceScore]] = {}
+    faults = {}
+    for name, make_tracker in makers.items():
+        methods[name] = []
+        try:
+            for score in _each(make_tracker, videos, max_frames):
+                methods[name].append(score)
+        except DataError as error:
+            faults[name] = str(error)
+        except OutOfMemoryError as error:
+            faults[name] = f"{videos[len(methods[name])].name}: {error}"
+    return methods, faults
 
 
 def check_manifest(root: Path, videos: Sequence[Video]) -> list[str]:
@@ -117,8 +79,9 @@ def check_manifest(root: Path, videos: Sequence[Video]) -> list[str]:
     faults += [f"{name}: not listed in {path}" for name in sorted(found.keys() - stated)]
     for name in sorted(stated.keys() & found.keys()):
         facts, video = stated[name], found[name]
-        height, width = read_rgb(video.frames[0]).shape[:2]
-        ids = {i for m in video.masks if m is not None for i in _present(read_labels(m))}
+        with naming(name):
+            height, width = read_rgb(video.frames[0]).shape[:2]
+            ids = {i for m in video.masks if m is not None for i in present(read_labels(m))}
         actual = {
             "frames": len(video.frames),
             "width": width,
@@ -155,36 +118,50 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str], tracker: Callable[[], Tracker] | None = None) -> int:
-    """Run the command; `tracker` replaces the preset's. Status 2: unusable data or weights."""
+    """Run the command; `tracker` replaces the preset's.
+
+    Status 1: a fault on the way, the scores are incomplete; 2: unusable data, weights or output.
+    """
     args = parser().parse_args(argv)
+    from tracker.checkpoints import CheckpointError
+    from tracker.out_of_memory import OutOfMemoryError
+
     try:
         videos = _videos(args)
-    except DataError as error:
+        makers = _makers(args, tracker)
+    except (DataError, ConfigError, CheckpointError, OutOfMemoryError, OSError) as error:
         print(f"eval: {error}", file=sys.stderr)
         return 2
     if args.threads:
         cv2.setNumThreads(args.threads)
-    methods: dict[str, list[SequenceScore]] = {}
-    if not args.floors_only:
-        from tracker.checkpoints import CheckpointError
-
+    methods, faults = score_methods(makers, videos, args.max_frames)
+    print(table(methods, faults), flush=True)
+    for fault in dict.fromkeys(faults.values()):
+        print(f"eval: the scores are incomplete: {fault}", file=sys.stderr)
+    if args.json is not None:
         try:
-            tracker = tracker or _preset(args)
-        except (ConfigError, CheckpointError) as error:
-            print(f"eval: {error}", file=sys.stderr)
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps(as_json(methods, faults), indent=1) + "\n")
+        except OSError as error:
+            print(f"eval: cannot write the scores to {args.json} ({error})", file=sys.stderr)
             return 2
-        methods[args.preset] = evaluate(tracker, videos, args.max_frames)
+    return int(bool(faults))
+
+
+def _makers(
+    args: argparse.Namespace, tracker: Callable[[], Tracker] | None
+) -> dict[str, Callable[[], Tracker]]:
+    """What makes the trackers of each method, by the method's name."""
+    makers: dict[str, Callable[[], Tracker]] = {}
+    if not args.floors_only:
+        tracker = tracker or _preset(args)
+        makers[args.preset] = tracker
         if args.one_by_one:
             alone = OneByOne(tracker)
-            methods["one by one"] = evaluate(lambda: alone, videos, args.max_frames)
+            makers["one by one"] = lambda: alone
     if not args.no_floors:
-        methods["repeat first mask"] = evaluate(RepeatFirstMask, videos, args.max_frames)
-        methods["warp by flow"] = evaluate(WarpByFlow, videos, args.max_frames)
-    print(table(methods))
-    if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(as_json(methods), indent=1) + "\n")
-    return 0
+        makers |= {"repeat first mask": RepeatFirstMask, "warp by flow": WarpByFlow}
+    return makers
 
 
 def _videos(args: argparse.Namespace) -> list[Video]:

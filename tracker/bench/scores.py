@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -23,6 +23,10 @@ class SequenceScore:
     def fps(self) -> float:
         """Frames per second of the tracker's calls, reading of files not counted."""
         return self.frames / self.seconds if self.seconds else 0.0
+
+
+Methods = Mapping[str, Sequence[SequenceScore]]
+"""Scores of methods by their names."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,11 @@ def mean(scores: Sequence[SequenceScore]) -> Mean:
     )
 
 
-def table(methods: dict[str, list[SequenceScore]]) -> str:
-    """The scores as text: a block per method, a line per object, sequence (mean) and set (mean)."""
+def table(methods: Methods, faults: Mapping[str, str] | None = None) -> str:
+    """The scores as text: a block per method, a line per object, sequence (mean) and set (mean).
+
+    faults: by method, what ended it before the last sequence; its mean is marked.
+    """
     header = ("method", "sequence", "object", "J", "F", "J&F", "false", "frames/s")
     rows = [header]
     for method, scores in methods.items():
@@ -61,7 +68,8 @@ def table(methods: dict[str, list[SequenceScore]]) -> str:
                 rows += [_object_row(method, score.name, i, o) for i, o in score.objects.items()]
             label = "all" if len(score.objects) > 1 else "".join(map(str, score.objects))
             rows.append(_mean_row(method, score.name, label, mean([score])))
-        rows.append(_mean_row(method, "MEAN", "all", mean(scores)))
+        whole = "MEAN, incomplete" if method in (faults or {}) else "MEAN"
+        rows.append(_mean_row(method, whole, "all", mean(scores)))
     widths = [max(len(row[k]) for row in rows) for k in range(len(header))]
     lines = []
     for row in rows:
@@ -88,10 +96,11 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
-def as_json(methods: dict[str, list[SequenceScore]]) -> dict:
-    """The same as plain data, shares from 0 to 1."""
+def as_json(methods: Methods, faults: Mapping[str, str] | None = None) -> dict:
+    """The same as plain data, shares from 0 to 1; `incomplete` is the method's fault, or None."""
     return {
         method: {
+            "incomplete": (faults or {}).get(method),
             "mean": asdict(mean(scores)),
             "sequences": [{**asdict(s), "fps": s.fps, "mean": asdict(mean([s]))} for s in scores],
         }
