@@ -15,7 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from PIL import Image
+from safetensors import SafetensorError
 
 from tracker.alone import alone_in
 from tracker.cli import progress
@@ -26,6 +29,7 @@ from tracker.media.masks import draw, palette, read_objects, write_labels
 from tracker.media.video import VideoWriter
 from tracker.out_of_memory import OutOfMemoryError
 from tracker.prompts import BoxPrompt, fallback_mask
+from tracker.saved import load_state, save_state
 from tracker.stages import FrameResult
 
 SHAPE = (32, 48)
@@ -479,6 +483,40 @@ def test_a_full_disk_is_told_with_the_way_to_go_on(
     assert run(words, Mover(3, full))[0] == 1
     assert f"No space left on device; make room for {tmp_path / 'out'}, then" in caplog.text
     assert run([*words, "--resume"])[0] == 0
+
+
+def test_a_disk_that_is_full_when_the_state_is_saved_costs_the_frames_since_the_last(
+    folder: Path, first: Path, tmp_path: Path, monkeypatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`save_state` writes as the real tracker does; its library fails the second time."""
+    words, out, write = [folder, "--mask", first], tmp_path / "out", safetensors.torch.save_file
+    monkeypatch.setattr(progress, "SAVE_SECONDS", -1)
+
+    class Saver(Mover):
+        def save_state(self, path: Path) -> None:
+            save_state(path, {"masks": torch.from_numpy(self.masks)}, {}, "toy")
+
+        def load_state(self, path: Path) -> None:
+            self.masks = load_state(path, "toy")[0]["masks"].numpy()
+            self.count = len(self.masks)
+
+    def full(tensors: dict, path: Path, metadata: dict) -> None:
+        if path.name.startswith("state-2"):
+            path.write_bytes(b"half")
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        write(tensors, path, metadata)
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    assert run([*words, "--out", out], Saver())[0] == 1
+    assert f"state-2.safetensors'; make room for {out}, then go on with --resume" in caplog.text
+    assert sorted(path.name for path in (out / "resume").iterdir()) == [
+        *("frames.jsonl", "run.json", "state-1.safetensors")
+    ]
+    monkeypatch.setattr(safetensors.torch, "save_file", write)
+    code, tracker = run([*words, "--out", out, "--resume"], Saver())
+    assert code == 0 and len(tracker.calls) == 5
+    assert run([*words, "--out", tmp_path / "whole"])[0] == 0
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_preset_and_settings_reach_the_tracker(folder: Path, first: Path, tmp_path: Path) -> None:

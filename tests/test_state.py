@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from tests.networks import SMALL, small_model
 from tests.test_session import session, squares, video
 from tracker.config import preset
 from tracker.pipeline import HQTracker
-from tracker.saved import StateError
+from tracker.saved import StateError, load_state, save_state
 from tracker.vmos.session import VmosSession
 
 
@@ -83,3 +86,37 @@ def test_a_path_may_be_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_array_equal(one.track(frames[1]).labels, other.track(frames[1]).labels)
     with pytest.raises(StateError, match="cannot go on from gone"):
         other.load_state("gone")
+
+
+FULL = "Error while serializing: I/O error: No space left on device (os error 28)"
+
+
+@pytest.mark.parametrize(("text", "number"), [(FULL, errno.ENOSPC), ("something else", None)])
+def test_a_full_disk_leaves_the_state_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, number: int | None
+) -> None:
+    """safetensors has an error of its own for it, and older ones leave half a file."""
+    path = tmp_path / "s"
+    save_state(path, {"a": torch.arange(3)}, {"frame": 1}, "small")
+
+    def fail(_: object, part: Path, __: object) -> None:
+        part.write_bytes(b"half")
+        raise SafetensorError(text)
+
+    monkeypatch.setattr(safetensors.torch, "save_file", fail)
+    with pytest.raises(OSError, match=str(path)) as failed:
+        save_state(path, {"a": torch.zeros(3)}, {"frame": 2}, "small")
+    assert failed.value.errno == number
+    assert (number is not None) == ("No space left on device" in str(failed.value))
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+    tensors, record = load_state(path, "small")
+    assert tensors["a"].tolist() == [0, 1, 2] and record == {"frame": 1}
+
+
+def test_a_state_that_cannot_be_put_where_it_shall_leaves_nothing(tmp_path: Path) -> None:
+    """A folder that is not there; a folder in the place of the file."""
+    (tmp_path / "taken").mkdir()
+    for name, error in [("no/s", FileNotFoundError), ("taken", IsADirectoryError)]:
+        with pytest.raises(error, match=str(tmp_path / name)):
+            save_state(tmp_path / name, {"a": torch.zeros(3)}, {}, "small")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +20,33 @@ class StateError(ValueError):
 def save_state(
     path: str | Path, tensors: dict[str, Tensor], record: dict[str, Any], identity: str
 ) -> None:
-    """Write a state; the file appears whole or not at all. Raises OSError."""
+    """Write a state; the file appears whole or not at all, the one before it stays until then.
+
+    Raises OSError, with the path and where it is known the errno.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path = Path(path)
     part = path.with_name(path.name + ".part")
     metadata = {"record": json.dumps(record), "identity": identity}
-    save_file({name: tensor.cpu() for name, tensor in tensors.items()}, part, metadata)
-    part.replace(path)
+    try:
+        save_file({name: tensor.cpu() for name, tensor in tensors.items()}, part, metadata)
+        part.replace(path)
+    except SafetensorError as error:
+        raise _os_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _os_error(error: Exception, path: Path) -> OSError:
+    """What safetensors tells as text, "... (os error 28)", as the OSError it was."""
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    if told is None:
+        return OSError(f"cannot write the state {path}: {error}")
+    number = int(told[1])
+    return OSError(number, os.strerror(number), str(path))
 
 
 def load_state(path: str | Path, identity: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
