@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -158,6 +159,20 @@ def test_a_prompts_file_that_no_parser_takes_is_named(tmp_path: Path, text: str)
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(PromptError, match=r"cannot read prompts .*p\.json"):
         read_prompts(path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of Unix")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(PromptError, match=f"prompts {path}: a directory, pipe or device"):
+            read_prompts(path)
+        with pytest.raises(MaskError, match=f"--mask 3={path}: .* mask {path}: a directory, pipe"):
+            mask_start(f"3={path}")
+        with pytest.raises(MaskError, match=r"objects\[0\]: cannot read mask .*: a directory"):
+            prompts(tmp_path, {"objects": [{"mask": str(path)}]})
 
 
 @pytest.mark.parametrize("content", [[], {}, {"objects": []}, {"objects": [BOX], "more": 1}])

@@ -113,6 +113,17 @@ def test_no_frame_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["a:b.mp4", "pipe:1/v.mp4"])
+def test_a_name_with_a_colon_is_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    write(Path(name), [grey(50), grey(90)])
+    assert [path.name for path in Path(name).parent.glob("*.mp4*")] == [Path(name).name]
+    assert len(read(Path(name))) == 2
+
+
 def test_an_unfinished_file_plays(tmp_path: Path) -> None:
     """What a crash leaves: all but the last seconds, without closing."""
     writer = VideoWriter(tmp_path / "v.mp4", 10)

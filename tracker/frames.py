@@ -67,7 +67,7 @@ def read_image(path: str | Path) -> np.ndarray:
     or ends too early (OpenCV alone would fill the rest of a cut JPEG with grey).
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
+    if is_special(path):
         raise FrameError(
             f"cannot read frame {path}: a directory, pipe or device is no frame; check the path"
         )
@@ -90,6 +90,11 @@ def read_image(path: str | Path) -> np.ndarray:
         return cv2.cvtColor(check_frame(image), cv2.COLOR_BGR2RGB)
     except FrameError as error:
         raise FrameError(f"frame {path}: {error}") from error
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is a directory, pipe or device: reading it may wait for ever, or work once."""
+    return path.exists() and not path.is_file()
 
 
 def _damage(data: bytes) -> str | None:

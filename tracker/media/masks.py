@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from tracker.frames import PICTURE_ERRORS
+from tracker.frames import PICTURE_ERRORS, is_special
 from tracker.labels import MaskError
 
 # Pillow's names of files that change values, and of pictures with one integer a pixel.
@@ -27,6 +27,10 @@ def read_labels(path: Path) -> np.ndarray:
     MaskError naming the path when it cannot be read, is in colour, or is a JPEG, whose values are
     not those that were saved.
     """
+    if is_special(path):
+        raise MaskError(
+            f"cannot read mask {path}: a directory, pipe or device is no mask; check the path"
+        )
     try:
         with Image.open(path) as picture:
             kind, mode, values = picture.format, picture.mode, np.array(picture)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from tracker.frames import is_special
 from tracker.labels import MaskError
 from tracker.media.masks import read_objects
 from tracker.prompts import LARGEST, BoxPrompt, PointPrompt, PolygonPrompt, Prompt, PromptError
@@ -47,6 +48,11 @@ def read_prompts(path: Path) -> list[Start]:
 
     Raises PromptError naming the file and the entry; MaskError for a mask that cannot be read.
     """
+    if is_special(path):
+        raise PromptError(
+            f"cannot read prompts {path}: a directory, pipe or device is no prompts file; "
+            "write it to a file"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:

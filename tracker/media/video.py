@@ -52,7 +52,7 @@ def open_frames(source: str | Path) -> Frames:
 def open_video(path: Path) -> Frames:
     """The frames of a video file. Raises FrameError, see `open_frames`."""
     try:
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = av.open(_url(path), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise FrameError(
             f"{path} is no video that can be read ({error.strerror}); {_remedy()}"
@@ -135,7 +135,7 @@ class VideoWriter(AbstractContextManager):
                 "the one from PyPI has it: pip install --force-reinstall --only-binary av av"
             )
         options = {"movflags": FRAGMENTED, "flush_packets": "1"}
-        container = av.open(str(self._path), "w", format="mp4", options=options)
+        container = av.open(_url(self._path), "w", format="mp4", options=options)
         stream = container.add_stream(ENCODER, rate=self._fps, options=ENCODER_OPTIONS)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         stream.time_base = stream.codec_context.time_base = self._time_base
@@ -238,8 +238,8 @@ def _index_in_front(path: Path) -> None:
     try:
         options = {"movflags": "faststart"}
         with (
-            av.open(str(path)) as source,
-            av.open(str(part), "w", format="mp4", options=options) as target,
+            av.open(_url(path)) as source,
+            av.open(_url(part), "w", format="mp4", options=options) as target,
         ):
             stream = target.add_stream_from_template(source.streams.video[0])
             for packet in source.demux(video=0):
@@ -249,6 +249,11 @@ def _index_in_front(path: Path) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _url(path: Path) -> str:
+    """The path for FFmpeg, which takes what stands before the colon of `a:b.mp4` for a protocol."""
+    return str(path.absolute())
 
 
 def _kinds(container: InputContainer) -> str:
