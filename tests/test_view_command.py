@@ -222,6 +222,8 @@ def test_folders_that_are_no_results_are_named(tmp_path: Path, workspace: Path, 
 
 
 def test_results_of_run_without_truth(run: Path, tmp_path: Path) -> None:
+    """A picture with another name beside the masks is none of them."""
+    write_labels(run / "masks" / "00000.png", np.ones((3, 3), np.uint8))
     assert command.main([str(run), "--frames", str(tmp_path / "clip.mp4")]) == 0
     text = (run / "view" / "index.html").read_text()
     assert "Results of out" in text and "no ground truth" in text and "Worst frames" not in text

@@ -11,9 +11,9 @@ where the state was saved: its results are those of a run that was never stopped
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from tracker.pipeline import HQTracker
 
 FOLDER, RECORD, LOG = "resume", "run.json", "frames.jsonl"
+RECORD_FILE = Path(FOLDER, RECORD)
+OWN = (RECORD, LOG, "state-*", "*.part", ".tmp*")
+"""Names in the folder; safetensors writes to `.tmp...` first."""
+
 SAVE_SECONDS = 60.0
 """Between states saved: what a crash costs at most."""
 
@@ -48,8 +52,8 @@ class Progress:
 
     def begin(self) -> None:
         """Start afresh."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
+        self._clear()
+        self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / LOG).touch()
         self._record(0)
 
@@ -107,7 +111,13 @@ class Progress:
 
     def finish(self) -> None:
         """All is done: nothing is needed any more."""
-        shutil.rmtree(self._folder)
+        self._clear()
+
+    def _clear(self) -> None:
+        for path in record_files(self._out):
+            path.unlink()
+        with contextlib.suppress(OSError):  # not there, or not ours alone
+            self._folder.rmdir()
 
     def _record(self, done: int) -> None:
         self.done = done
@@ -158,6 +168,12 @@ class Progress:
 
     def _state(self, done: int) -> Path:
         return self._folder / f"state-{done}.safetensors"
+
+
+def record_files(out: Path) -> list[Path]:
+    """The files of a record in a folder of results; what else lies in its folder is not ours."""
+    found = (path for name in OWN for path in (out / FOLDER).glob(name))
+    return [path for path in found if not path.is_dir()]
 
 
 def fitting(result: FrameResult, frame: Frame) -> FrameResult:

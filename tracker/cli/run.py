@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import argparse
 import errno
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from tracker.alone import OccupiedError, alone_in
-from tracker.cli.progress import FOLDER, Progress, ResumeError, fitting
+from tracker.cli.earlier import RunError, check_inputs, earlier_results
+from tracker.cli.progress import Progress, ResumeError, fitting
 from tracker.cli.stopping import Stopper
 from tracker.config import ConfigError
 from tracker.frames import FrameError
@@ -41,10 +44,6 @@ INTERRUPTED = 130
 
 MISSING_SHARE = 0.01
 """Share of the frames that a video tells of which may be missing without a word."""
-
-
-class RunError(ValueError):
-    """A command line that cannot be done."""
 
 
 def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) -> int:
@@ -108,6 +107,7 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
     """Whether the video was tracked to its end (a camera: until it was stopped)."""
     starts, settings, out = read_starts(arguments), read_overrides(arguments.set), _out(arguments)
     _check_out(out)
+    check_inputs(out, Path(arguments.source), _files(arguments, starts))
     asked = {"source": arguments.source, "objects": [start.where for start in starts]}
     progress = Progress(out, asked | {"preset": arguments.preset, "settings": arguments.set})
     with open_frames(arguments.source) as frames:
@@ -115,19 +115,16 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
             raise RunError("a camera cannot be resumed; its frames are gone")
         if Path(arguments.source).is_dir():
             _check_starts(arguments.source, starts, frames.count)
-        earlier = [] if arguments.resume else _earlier_results(out, arguments.overwrite)
+        earlier = [] if arguments.resume else earlier_results(out, arguments.overwrite)
         tracker = make_tracker(arguments.preset, arguments.weights, arguments.device, **settings)
         logger.info("weights: %s", tracker.weights_note)
         name = Path(arguments.source).name
-        overlay = not arguments.no_overlay
         out.mkdir(parents=True, exist_ok=True)
         with alone_in(out):
-            for path in earlier:
-                path.unlink()
-            (out / results.MASKS).mkdir(exist_ok=True)
-            progress.resume(tracker) if arguments.resume else progress.begin()
-            with results.ResultsWriter(out, name, frames, overlay, arguments.rle) as writer:
-                done, stopped = track_all(tracker, frames, starts, writer, progress)
+            if arguments.resume:
+                progress.resume(tracker)
+            begin = functools.partial(_begin, arguments, frames, earlier, progress)
+            done, stopped = track_all(tracker, frames, starts, begin, progress)
             if stopped and not frames.live:
                 return False
             progress.check_length(name, done)
@@ -139,30 +136,53 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
     return True
 
 
+def _begin(
+    arguments: argparse.Namespace, frames: Frames, earlier: Sequence[Path], progress: Progress
+) -> results.ResultsWriter:
+    """Make room for the results, and open them."""
+    out, overlay = _out(arguments), not arguments.no_overlay
+    (out / results.MASKS).mkdir(exist_ok=True)
+    for path in earlier:
+        path.unlink(missing_ok=True)
+    if not arguments.resume:
+        progress.begin()
+    name = Path(arguments.source).name
+    return results.ResultsWriter(out, name, frames, overlay, arguments.rle)
+
+
 def track_all(
     tracker: HQTracker,
     frames: Frames,
     starts: Sequence[Start],
-    writer: results.ResultsWriter,
+    begin: Callable[[], results.ResultsWriter],
     progress: Progress,
 ) -> tuple[int, bool]:
-    """Frames written, and whether it was stopped before the end; see `tracker.cli.progress`."""
+    """Frames written, and whether it was stopped before the end; see `tracker.cli.progress`.
+
+    `begin` opens the results when the first frame has its answer: a run that cannot start, as its
+    prompts do not fit the frame, leaves those of an earlier one.
+    """
     safe, first, began, done = progress.results(), progress.done, time.perf_counter(), 0
-    with Stopper() as stopper, tqdm(frames, total=frames.count, unit="frame") as bar:
-        for frame in bar:
-            done = frame.number + 1
-            if frame.number < first:
-                writer.add(frame, fitting(next(safe), frame), masks=False)
-            else:
-                result = track_frame(tracker, frame, starts)
-                writer.add(frame, result)
-                progress.add(result, tracker, frame.number)
-            if stopper.asked:
-                break
-    if stopper.asked and done > first:
-        progress.save(tracker, done)
-    seconds, new = time.perf_counter() - began, max(0, done - first)
-    logger.info("%d frames in %.1f s (%.2f frames/s)", new, seconds, new / seconds)
+    with ExitStack() as files:
+        writer = None
+        with Stopper() as stopper, tqdm(frames, total=frames.count, unit="frame") as bar:
+            for frame in bar:
+                done, again = frame.number + 1, frame.number < first
+                if again:
+                    result = fitting(next(safe), frame)
+                else:
+                    result = track_frame(tracker, frame, starts)
+                if writer is None:
+                    writer = files.enter_context(begin())
+                writer.add(frame, result, masks=not again)
+                if not again:
+                    progress.add(result, tracker, frame.number)
+                if stopper.asked:
+                    break
+        if stopper.asked and done > first:
+            progress.save(tracker, done)
+        seconds, new = time.perf_counter() - began, max(0, done - first)
+        logger.info("%d frames in %.1f s (%.2f frames/s)", new, seconds, new / seconds)
     return done, stopper.asked
 
 
@@ -191,23 +211,16 @@ def _out(arguments: argparse.Namespace) -> Path:
     return arguments.out or Path("runs") / Path(arguments.source).resolve().stem
 
 
+def _files(arguments: argparse.Namespace, starts: Sequence[Start]) -> list[Path]:
+    """The files that tell which objects start."""
+    masks = [start.what for start in starts if isinstance(start.what, Path)]
+    return masks + ([arguments.prompts] if arguments.prompts else [])
+
+
 def _check_out(out: Path) -> None:
     place = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not place.is_dir():
         raise RunError(f"--out {out}: {place} is a file; results go into a folder, name another")
-
-
-def _earlier_results(out: Path, overwrite: bool) -> list[Path]:
-    """Files of an earlier run that a new one replaces. RunError when it shall not."""
-    found = sorted((out / results.MASKS).glob("*.png"))
-    found += [path for path in (out / results.OVERLAY,) if path.exists()]
-    if found and not overwrite:
-        unfinished = ", go on with --resume" if (out / FOLDER).is_dir() else ""
-        raise RunError(
-            f"{out} holds {len(found)} files of an earlier run, as {found[0].relative_to(out)}; "
-            f"name another folder with --out{unfinished}, or add --overwrite"
-        )
-    return found
 
 
 def _check_starts(source: str, starts: Sequence[Start], count: int) -> None:

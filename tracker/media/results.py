@@ -25,6 +25,17 @@ def mask_path(out: Path, number: int) -> Path:
     return out / MASKS / f"{number:08d}.png"
 
 
+def written_masks(out: Path) -> list[Path]:
+    """The masks in a folder of results in the order of the frames; other pictures are not ours."""
+    return sorted((out / MASKS).glob("[0-9]" * 8 + ".png"))
+
+
+def written_files(out: Path) -> list[Path]:
+    """The files in a folder that have the names of results."""
+    others = (out / name for name in (OVERLAY, TABLE, RECORDS))
+    return written_masks(out) + [path for path in others if path.is_file()]
+
+
 class ResultsWriter(AbstractContextManager):
     """Writes all results but the masks of frames that are there already.
 

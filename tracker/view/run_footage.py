@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tracker.media.masks import read_labels
+from tracker.media.results import written_masks
 from tracker.media.sources import list_frames
 from tracker.media.video import open_frames
 from tracker.view.footage import Footage, FrameRegions, ViewError
@@ -112,7 +113,7 @@ class RunFootage(Footage):
 
 def result_masks(results: Path) -> list[Path]:
     """The masks of a results folder in the order of the frames; ViewError when there is none."""
-    found = sorted((results / "masks").glob("*.png"))
+    found = written_masks(results)
     if not found:
         raise ViewError(
             f"{results} holds no results: neither config.yaml (a workspace) nor masks/*.png "
