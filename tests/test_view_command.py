@@ -283,11 +283,30 @@ def test_errors_of_run_folders_name_the_remedy(run: Path, tmp_path: Path, capsys
     text = failure([run, "--frames", clip, "--truth", tmp_path / "nothing"], capsys)
     assert "no masks (*.png)" in text
     assert "--report is for workspaces" in failure([run, "--frames", clip, "--report"], capsys)
+    text = failure([run, "--frames", clip, "--only", "nope"], capsys)
+    assert "--only nope is for workspaces" in text and not (run / "view").exists()
     write_labels(run / "masks" / f"{LENGTH:08d}.png", np.ones(SHAPE, np.uint8))
     text = failure([run, "--frames", clip], capsys)
     assert f"ends before frame {LENGTH + 1}" in text and "--frames" in text
     write_labels(run / "masks" / "00000000.png", np.ones((30, 40), np.uint8))
     assert "is 40 x 30, the frames of" in failure([run, "--frames", clip], capsys)
+
+
+@pytest.mark.parametrize("option", ["--workspace", "--sequences", "--stack"])
+def test_results_and_a_workspace_are_not_named_together(
+    run: Path, workspace: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    for results in (run, workspace):
+        text = failure([results, option, "x", "--tracker", "Toy"], capsys)
+        assert f"{results} and {option} x both say what to look at" in text
+
+
+def test_frames_of_changing_size_are_told(run: Path, tmp_path: Path, capsys) -> None:
+    write_labels(run / "masks" / "00000002.png", np.ones((30, 40), np.uint8))
+    text = failure([run, "--frames", tmp_path / "clip.mp4"], capsys)
+    size = f"{SHAPE[1]} x {SHAPE[0]}"
+    assert f"00000002.png is 40 x 30, the masks before it are {size}" in text
+    assert "frames of changing size cannot be viewed" in text and "--frames" not in text
 
 
 def test_empty_masks_are_an_error(tmp_path: Path, run: Path, capsys) -> None:

@@ -29,6 +29,7 @@ from tracker.vot.errors import VotError
 from tracker.vot.workspace import Workspace, add_arguments, workspace_of
 
 INTERRUPTED = 130
+WORKSPACE_OPTIONS = ("workspace", "sequences", "stack")
 
 VOT_START = "the first frame of a sequence counts 0"
 RUN_START = "the frame in which an object was given counts like any other"
@@ -72,6 +73,12 @@ def _view(args: argparse.Namespace) -> dict[str, Path]:
     """What was written: name -> path."""
     if args.results is not None and not args.results.is_dir():
         raise ViewError(f"there is no folder {args.results}; name a workspace or a `run` folder")
+    given = [name for name in WORKSPACE_OPTIONS if getattr(args, name) is not None]
+    if args.results is not None and given:
+        raise ViewError(
+            f"{args.results} and --{given[0]} {getattr(args, given[0])} both say what to look at; "
+            "give one of them"
+        )
     if args.results is not None and not (args.results / "config.yaml").is_file():
         return _view_run(args)
     workspace = workspace_of(args) if args.results is None else Workspace(args.results.resolve())
@@ -82,6 +89,11 @@ def _view_run(args: argparse.Namespace) -> dict[str, Path]:
     result_masks(args.results)
     if args.report:
         raise ViewError("--report is for workspaces: the toolkit knows nothing of a `run` folder")
+    if args.only:
+        raise ViewError(
+            f"--only {' '.join(args.only)} is for workspaces: a `run` folder is one sequence; "
+            "leave it out"
+        )
     if args.frames is None:
         raise ViewError(f"name with --frames the video or folder that {args.results} was made of")
     footage = RunFootage(args.results, args.frames, args.truth)

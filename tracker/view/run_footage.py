@@ -76,11 +76,16 @@ class RunFootage(Footage):
             )
 
     def _labels(self, number: int) -> np.ndarray:
-        labels = read_labels(self._masks[number])
-        if labels.shape != self.shape:
+        labels, path = read_labels(self._masks[number]), self._masks[number]
+        ours, frames = (f"{width} x {height}" for height, width in (labels.shape, self.shape))
+        if ours != frames and number:
             raise ViewError(
-                f"{self._masks[number]} is {labels.shape[1]} x {labels.shape[0]}, the frames of "
-                f"{self._source} are {self.shape[1]} x {self.shape[0]}; "
+                f"{path} is {ours}, the masks before it are {frames}: "
+                "frames of changing size cannot be viewed; look at the run's overlay.mp4"
+            )
+        if ours != frames:
+            raise ViewError(
+                f"{path} is {ours}, the frames of {self._source} are {frames}; "
                 "name with --frames what was tracked"
             )
         return labels
