@@ -22,6 +22,7 @@ from tracker.alone import OccupiedError, alone_in
 from tracker.cli.earlier import RunError, check_inputs, earlier_results
 from tracker.cli.progress import Progress, ResumeError, fitting
 from tracker.cli.stopping import Stopper
+from tracker.cli.words import parse
 from tracker.config import ConfigError
 from tracker.frames import FrameError
 from tracker.labels import MaskError
@@ -29,7 +30,7 @@ from tracker.media import prompt_file, results
 from tracker.media.prompt_file import Start
 from tracker.media.sources import Frame, Frames
 from tracker.media.video import open_frames
-from tracker.overrides import add_set_option, read_overrides
+from tracker.overrides import read_overrides
 from tracker.saved import StateError
 from tracker.stages import FrameResult
 from tracker.streaming import follow
@@ -48,7 +49,7 @@ MISSING_SHARE = 0.01
 
 def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) -> int:
     """Run the command; `make_tracker(preset, weights, device, **settings)` is for tests."""
-    arguments = _parser().parse_args(argv)
+    arguments = parse(argv, __doc__)
     from tracker.checkpoints import CheckpointError
     from tracker.out_of_memory import OutOfMemoryError
 
@@ -77,30 +78,6 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
     if not finished:
         logger.error("interrupted; what was done so far is in %s", _out(arguments))
     return 0 if finished else INTERRUPTED
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m tracker run", description=__doc__)
-    add = parser.add_argument
-    add("source", help="video file, folder of frames, or camera: its number or /dev/video0")
-    starts = parser.add_argument_group("objects; FRAME counts from 0, which is the default")
-    mask = "indexed or grey mask, an object per value; several masks may name one frame"
-    starts.add_argument("--mask", nargs="+", default=[], metavar="[FRAME=]PNG", help=mask)
-    box = "box around an object in pixels; repeat it for more"
-    starts.add_argument("--box", action="append", default=[], metavar="[FRAME=]X,Y,W,H", help=box)
-    point = "point on an object; repeat it for more objects"
-    starts.add_argument("--point", action="append", default=[], metavar="[FRAME=]X,Y", help=point)
-    starts.add_argument("--prompts", type=Path, metavar="JSON", help="all of these in a file")
-    add("--out", type=Path, help="folder for the results (default: runs/NAME)")
-    add("--overwrite", action="store_true", help="replace the results of an earlier run there")
-    add("--resume", action="store_true", help="go on with a run that was stopped; same words")
-    add("--no-overlay", action="store_true", help="do not write overlay.mp4")
-    add("--rle", action="store_true", help="COCO's run-length encoded masks in objects.json")
-    add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
-    add("--weights", type=Path, help="folder of weights (default: $HQTRACK_WEIGHTS, else weights/)")
-    add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
-    add_set_option(parser)
-    return parser
 
 
 def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) -> bool:
