@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +15,7 @@ from PIL import Image
 from tests.test_run import SHAPE, BoxMover, Interrupted, contents, run
 from tests.test_run import first as first
 from tests.test_run import folder as folder
-from tracker.media.masks import write_labels
+from tracker.media.masks import soft_values, write_labels
 from tracker.media.video import VideoWriter
 
 BOX = ["--box", "4,4,10,8"]
@@ -135,3 +137,46 @@ def test_a_run_that_fails_in_its_first_frame_leaves_the_old_results(
     if not finished:
         code, tracker = run([*words, "--resume"])
         assert code == 0 and len(tracker.calls) == 2
+
+
+def disc(radius: int, shape: tuple[int, int], smooth: bool = True) -> np.ndarray:
+    """[H, W] uint8 of 0 and 255, between them only where `smooth`."""
+    picture, middle = np.zeros(shape, np.uint8), (shape[1] // 2, shape[0] // 2)
+    cv2.circle(picture, middle, radius, 255, -1)
+    return cv2.GaussianBlur(picture, (0, 0), 1) if smooth else picture
+
+
+@pytest.mark.parametrize(("radius", "shape"), [(8, SHAPE), (60, (240, 320)), (400, (1080, 1920))])
+def test_a_mask_with_soft_edges_is_told_from_one_of_many_objects(
+    tmp_path: Path, radius: int, shape: tuple[int, int]
+) -> None:
+    path = tmp_path / "mask.png"
+    soft = disc(radius, shape)
+    Image.fromarray(soft).save(path)
+    assert soft_values(path) == len(np.unique(soft)) - 1 > 20
+    write_labels(path, soft)
+    assert soft_values(path) == 0
+    Image.fromarray(disc(radius, shape, smooth=False)).save(path)
+    assert soft_values(path) == 0
+    squares = np.kron(np.arange(48, dtype=np.uint8).reshape(6, 8), np.ones((8, 8), np.uint8))
+    Image.fromarray(squares).save(path)
+    assert soft_values(path) == 0
+
+
+def test_how_many_objects_start_is_told_and_a_soft_mask_warned_of(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    soft = tmp_path / "soft.png"
+    Image.fromarray(disc(8, SHAPE)).save(soft)
+    count = len(np.unique(disc(8, SHAPE))) - 1
+    words = ["--mask", f"2={soft}", first, "--box", "3=1,1,5,5", "--out", tmp_path / "out"]
+    assert run([folder, *words], BoxMover())[0] == 0
+    started = [r.getMessage() for r in caplog.records if " in frame " in r.getMessage()]
+    assert started == [
+        *("2 objects start in frame 0", f"{count} objects start in frame 2"),
+        "1 object starts in frame 3",
+    ]
+    (warning,) = (r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
+    assert warning.startswith(f"--mask 2={soft}: a grey mask with {count} values")
+    assert warning.endswith("threshold it at 128")

@@ -27,6 +27,7 @@ from tracker.config import ConfigError
 from tracker.frames import FrameError
 from tracker.labels import MaskError
 from tracker.media import prompt_file, results
+from tracker.media.masks import soft_values
 from tracker.media.prompt_file import Start
 from tracker.media.sources import Frame, Frames
 from tracker.media.video import open_frames
@@ -84,6 +85,7 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
     """Whether the video was tracked to its end (a camera: until it was stopped)."""
     starts, settings, out = read_starts(arguments), read_overrides(arguments.set), _out(arguments)
     _check_out(out)
+    _warn_of_soft(starts)
     check_inputs(out, Path(arguments.source), _files(arguments, starts))
     asked = {"source": arguments.source, "objects": [start.where for start in starts]}
     progress = Progress(out, asked | {"preset": arguments.preset, "settings": arguments.set})
@@ -167,6 +169,9 @@ def track_frame(tracker: HQTracker, frame: Frame, starts: Sequence[Start]) -> Fr
     """One frame, in which the objects asked for start. Errors name what asked for them."""
     due = [start for start in starts if start.frame == frame.number]
     objects: list[Any] = [one for start in due for one in start.objects()]
+    if objects:
+        told = "1 object starts" if len(objects) == 1 else f"{len(objects)} objects start"
+        logger.info("%s in frame %d", told, frame.number)
     try:
         return follow(tracker, frame.image, objects)
     except MaskError as error:
@@ -182,6 +187,16 @@ def read_starts(arguments: argparse.Namespace) -> list[Start]:
     if not starts:
         raise RunError("no objects: give --mask, --box, --point or --prompts")
     return starts
+
+
+def _warn_of_soft(starts: Sequence[Start]) -> None:
+    for start in starts:
+        if isinstance(start.what, Path) and (count := soft_values(start.what)):
+            logger.warning(
+                "%s: a grey mask with %d values, most of them of a few pixels, and each is an "
+                "object; if its edges are soft, threshold it at 128",
+                *(start.where, count),
+            )
 
 
 def _out(arguments: argparse.Namespace) -> Path:

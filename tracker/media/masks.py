@@ -16,6 +16,10 @@ from tracker.labels import MaskError
 _LOSSY = ("JPEG", "MPO", "JPEG2000")
 _MODES = ("P", "L", "1", "I", "I;16", "I;16B")
 
+SOFT_VALUES = 10
+SOFT_PIXELS, SOFT_SHARE = 16, 50
+"""A soft mask: so many values, half of them of few pixels, or of a small part of the largest."""
+
 TINT = 0.45
 """Share of the object's colour inside its outline."""
 
@@ -56,6 +60,23 @@ def read_objects(path: Path) -> np.ndarray:
     if len(found) == 0:
         raise MaskError(f"mask {path} is empty: every pixel is 0; mark at least one object")
     return values[None] == found[:, None, None]
+
+
+def soft_values(path: Path) -> int:
+    """How many values a mask has that looks as if its edges were smoothed; 0 where it does not.
+
+    Each of these values would be an object. Indexed masks are never taken for soft ones. Raises
+    MaskError as `read_labels` does.
+    """
+    values = read_labels(path)
+    with Image.open(path) as picture:
+        if picture.mode == "P":
+            return 0
+    _, counts = np.unique(values[values != 0], return_counts=True)
+    if len(counts) < SOFT_VALUES:
+        return 0
+    few = max(SOFT_PIXELS, counts.max() // SOFT_SHARE)
+    return len(counts) if np.median(counts) <= few else 0
 
 
 @functools.lru_cache(maxsize=1)
