@@ -191,3 +191,31 @@ def test_without_some_ids_their_pixels_are_background() -> None:
     left = L.without(labels, [1, 3, 9])
     np.testing.assert_array_equal(left, [[0, 0, 2], [0, 0, 0]])
     assert left.dtype == np.uint8 and L.without(labels, []) is labels
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([[0.02, 0.95]]), "object 1 has values from 0.02 to 0.95 beside 0.*share > 0.5"),
+        (np.array([[-5.0, 3.0]]), "values from -5 to 3"),
+        (np.array([[np.nan, 1.0]]), "values from nan to nan"),
+        (np.array([["0", "1"]]), "values of type <U1; give it as bool or uint8"),
+    ],
+)
+def test_what_is_no_mask_is_refused(values: np.ndarray, said: str) -> None:
+    with pytest.raises(L.MaskError, match=said):
+        L.check_masks([values], (1, 2))
+
+
+def test_a_label_map_in_place_of_a_mask_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    checked = L.check_masks([np.array([[0, 1, 2]], np.uint8)], (1, 3))
+    assert checked[0].tolist() == [[False, True, True]]
+    assert "object 1 has values from 1 to 2" in caplog.text and "labels == number" in caplog.text
+
+
+def test_numbers_of_objects_may_be_those_of_numpy() -> None:
+    numbers = L.object_numbers(np.array([3, 1]))
+    assert numbers == {1, 3} and {type(number) for number in numbers} == {int}
+    for wrong in (["1"], 1, [1.5]):
+        with pytest.raises(L.MaskError, match="list of whole numbers"):
+            L.object_numbers(wrong)

@@ -30,7 +30,7 @@ LAYERS = {
     "stages": 2,
     "out_of_memory": 3,
     "streaming": 3,
-    "saved": 3,
+    "saved": 2,
     "preprocess": 2,
     "regions": 2,
     "checkpoints": 2,

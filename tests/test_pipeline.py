@@ -257,6 +257,18 @@ def test_bad_input_is_an_error_and_leaves_the_tracker_as_it_was() -> None:
     np.testing.assert_array_equal(tracker.track(frame(A)).labels, A)
 
 
+@pytest.mark.parametrize("objects", [BoxPrompt(1, 1, 4, 4), None, "mask.png"])
+def test_objects_that_are_no_list_are_refused(objects: object) -> None:
+    with pytest.raises(MaskError, match=r"given as a list of masks and prompts"):
+        HQTracker(PaintedSession, None, preset("hqtrack"), "none").initialize(frame(), objects)
+
+
+def test_objects_may_come_one_by_one() -> None:
+    one = HQTracker(PaintedSession, None, preset("hqtrack"), "none")
+    masks = (rectangle(2, 2 + 9 * n, 8, 8 + 9 * n) for n in range(2))
+    assert one.initialize(frame(), masks).present.tolist() == [True, True]
+
+
 def test_initialize_again_forgets_the_video_before() -> None:
     tracker, sessions = make()
     tracker.initialize(frame(), [A, B])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -125,3 +126,23 @@ def test_whatever_is_accepted_gives_a_mask_with_pixels(prompt: Prompt) -> None:
         return
     mask = fallback_mask(image, prompt)
     assert mask.shape == image.shape[:2] and mask.dtype == bool and mask.any()
+
+
+def test_coordinates_may_be_those_of_numpy() -> None:
+    points = PointPrompt(np.array([[4, 6]]), background=[np.float32([1, 2])])
+    assert points == PointPrompt(((4.0, 6.0),), ((1.0, 2.0),))
+    assert PolygonPrompt([[0, 0], [9, 0], [9, 9]]).vertices == ((0, 0), (9, 0), (9, 9))
+    assert BoxPrompt(*np.array([1, 2, 3, 4])) == BoxPrompt(1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: BoxPrompt("a", 1, 2, 3), "BoxPrompt: 'a' is no number of pixels"),
+        (lambda: PointPrompt((40, 60)), r"PointPrompt: \(40, 60\) are no points"),
+        (lambda: PolygonPrompt(((1, 2, 3),) * 3), r"PolygonPrompt: \(1, 2, 3\) is no point"),
+    ],
+)
+def test_what_are_no_coordinates_is_refused(make: Callable[[], Prompt], said: str) -> None:
+    with pytest.raises(PromptError, match=said):
+        make()

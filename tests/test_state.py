@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from tests.test_session import session, squares, video
 from tracker.config import preset
 from tracker.pipeline import HQTracker
 from tracker.saved import StateError, load_state, save_state
+from tracker.vmos.fingerprint import fingerprint
+from tracker.vmos.precision import hold_products_in_bfloat16
 from tracker.vmos.session import VmosSession
 
 
@@ -120,3 +124,52 @@ def test_a_state_that_cannot_be_put_where_it_shall_leaves_nothing(tmp_path: Path
         with pytest.raises(error, match=str(tmp_path / name)):
             save_state(tmp_path / name, {"a": torch.zeros(3)}, {}, "small")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_state_of_other_weights_is_refused(tmp_path: Path) -> None:
+    one = tracker()
+    one.initialize(video(1)[0], [squares(1) > 0])
+    one.save_state(tmp_path / "s")
+    changed = copy.deepcopy(small_model())
+    with torch.no_grad():
+        changed.decoder.logits.weight.mul_(1.05)
+    other = HQTracker(lambda: VmosSession(changed, SMALL, "cpu"), None, one.config, "small")
+    with pytest.raises(StateError, match=r"other weights \(digest [0-9a-f]{12}"):
+        other.load_state(tmp_path / "s")
+    assert other.count == 0
+
+
+def test_weights_held_in_bfloat16_are_the_same_weights() -> None:
+    held = copy.deepcopy(small_model())
+    hold_products_in_bfloat16(held)
+    assert {p.dtype for p in held.parameters()} == {torch.float32, torch.bfloat16}
+    assert fingerprint(held) == fingerprint(small_model())
+
+
+def test_an_interrupted_addition_leaves_the_session_as_it_was() -> None:
+    frames = video(4)
+    one, other = session(), session()
+    for each in (one, other):
+        each.start(frames[0], squares(11), 11)
+        each.step(frames[1])
+    new = np.where(squares(13) > 11, squares(13) - 11, 0)
+    with (
+        mock.patch.object(VmosSession, "_introduce", _introduce_and_be_interrupted),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        one.step_and_add(frames[2], new, 2)
+    assert one.count == 11
+    for ours, theirs in (
+        (one.step_and_add(frames[2], new, 2), other.step_and_add(frames[2], new, 2)),
+        (one.step(frames[3]), other.step(frames[3])),
+    ):
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+        np.testing.assert_array_equal(ours.confidence, theirs.confidence)
+
+
+_introduce = VmosSession._introduce
+
+
+def _introduce_and_be_interrupted(*arguments: object) -> None:
+    _introduce(*arguments)
+    raise KeyboardInterrupt

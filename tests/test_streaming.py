@@ -9,8 +9,10 @@ import torch
 from tests.test_pipeline import SHAPE, PaintedSession, frame, rectangle
 from tracker.config import preset
 from tracker.frames import FrameError
+from tracker.labels import MaskError
 from tracker.pipeline import HQTracker
 from tracker.prompts import PolygonPrompt
+from tracker.streaming import StreamError
 
 LEFT, RIGHT = rectangle(2, 2, 8, 8), rectangle(10, 20, 15, 27)
 
@@ -110,3 +112,52 @@ def test_tensors_that_are_no_frames_are_refused():
             next(tracker().stream([given], [LEFT]))
     with pytest.raises(ValueError, match="output is 'jax'"):
         tracker().stream([], [LEFT], output="jax")
+
+
+def test_a_stream_ends_when_its_tracker_is_given_another_video():
+    frames = [frame(LEFT)] * 4
+    one = tracker()
+    first = one.stream(frames, [LEFT])
+    next(first)
+    second = one.stream(frames, {1: [LEFT]})
+    assert next(second).count == 0
+    with pytest.raises(StreamError, match=r"after 1 frames of this stream.*of its own"):
+        next(first)
+    with pytest.raises(StreamError):
+        first.remove([1])
+    assert [result.count for result in second] == [1, 1, 1]
+    third = one.stream(frames, [LEFT])
+    next(third)
+    one.reset()
+    with pytest.raises(StreamError):
+        next(third)
+
+
+@pytest.mark.parametrize("number", [-1, "0", 1.5])
+def test_a_start_in_no_frame_is_refused(number):
+    with pytest.raises(ValueError, match=f"start in frame {number!r}"):
+        tracker().stream([frame(LEFT)], {number: [LEFT]})
+
+
+def test_a_start_that_never_came_is_told(caplog):
+    assert len(list(tracker().stream([frame(LEFT)] * 3, {0: [LEFT], 30: [RIGHT]}))) == 3
+    assert "the frames ended after 3; the objects of frame 30 did not start" in caplog.text
+
+
+def test_objects_of_a_frame_that_is_refused_start_in_the_next():
+    stream = tracker().stream([frame(LEFT), frame()[:, :, 0] / 255, frame(LEFT, RIGHT)], [LEFT])
+    next(stream)
+    stream.add([RIGHT])
+    with pytest.raises(FrameError):
+        next(stream)
+    result = next(stream)
+    assert result.number == 2 and result.present.tolist() == [True, True]
+
+
+def test_a_removal_is_checked_at_once():
+    stream = tracker().stream([frame(LEFT)] * 3, [LEFT])
+    next(stream)
+    with pytest.raises(MaskError, match="cannot remove 7"):
+        stream.remove([7])
+    stream.remove([1])
+    assert next(stream).present.tolist() == [False]

@@ -44,8 +44,7 @@ def check_frame(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if image.dtype not in (np.uint8, np.uint16):
         raise FrameError(
-            f"a frame has values of type uint8 or uint16, not {image.dtype}; "
-            "convert it, for instance (255 * image).astype('uint8') for floats in 0..1"
+            f"a frame has values of type uint8 or uint16, not {image.dtype}; {_conversion(image)}"
         )
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.ndim not in (2, 3) or channels not in (1, 3, 4) or image.size == 0:
@@ -58,6 +57,17 @@ def check_frame(image: np.ndarray) -> np.ndarray:
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return np.ascontiguousarray(image[..., :3])
+
+
+def _conversion(image: np.ndarray) -> str:
+    """What to do with values of another type."""
+    if image.dtype.kind == "f":
+        return "convert it, for instance (255 * image).astype('uint8') for floats in 0..1"
+    if image.dtype.kind in "iu":
+        return "convert it with image.astype('uint8') when its values go from 0 to 255"
+    if image.dtype.kind in "US" and image.ndim == 0:
+        return f"read the picture first: tracker.frames.read_image({str(image)!r})"
+    return "give the picture as an array"
 
 
 def read_image(path: str | Path) -> np.ndarray:

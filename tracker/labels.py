@@ -10,10 +10,14 @@ One rule for every overlap: the smaller object lies on top; of two equal ones, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import operator
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 MAX_OBJECTS = np.iinfo(np.uint16).max
 
@@ -33,7 +37,8 @@ def check_masks(masks: Sequence[np.ndarray] | np.ndarray, shape: tuple[int, int]
     """The masks of new objects as one array [N, H, W] bool; nonzero values mean the object.
 
     `shape` is (H, W) of the frame. Raises MaskError, naming the object by its place (from 1), for
-    no masks at all, a mask of another shape, and a mask without pixels.
+    no masks at all, a mask of another shape, one without pixels, and one that is no mask: text, or
+    floats of several values. Whole numbers of several values are taken, with a warning.
     """
     if len(masks) == 0:
         raise MaskError("no objects: give at least one mask")
@@ -46,13 +51,42 @@ def check_masks(masks: Sequence[np.ndarray] | np.ndarray, shape: tuple[int, int]
                 f"the mask of object {place} has shape {mask.shape}, the frame is {tuple(shape)} "
                 "(height, width); give every mask at the size of its frame"
             )
-        checked[place - 1] = mask != 0
+        checked[place - 1] = _marked(mask, place)
         if not checked[place - 1].any():
             raise MaskError(
                 f"the mask of object {place} (shape {mask.shape}) is empty; "
                 "mark at least one pixel or leave the object out"
             )
     return checked
+
+
+def _marked(mask: np.ndarray, place: int) -> np.ndarray:
+    """Where the mask of an object [H, W] is not zero, [H, W] bool."""
+    if mask.dtype == bool:
+        return mask
+    if mask.dtype.kind not in "uif":
+        raise MaskError(
+            f"the mask of object {place} has values of type {mask.dtype}; give it as bool or uint8"
+        )
+    marked = mask != 0
+    values = mask[marked]
+    if values.size and (low := values.min()) != (high := values.max()):
+        text = f"the mask of object {place} has values from {low:g} to {high:g} beside 0"
+        remedy = "one mask per object is labels == number, or share > 0.5"
+        if mask.dtype.kind == "f":
+            raise MaskError(f"{text}: what of it is the object? {remedy}")
+        logger.warning("%s: all of them are taken for the object; %s", text, remedy)
+    return marked
+
+
+def object_numbers(numbers: Iterable[int]) -> set[int]:
+    """Numbers of objects as plain integers. MaskError for what is no whole number."""
+    try:
+        return {operator.index(number) for number in numbers}
+    except TypeError as error:
+        raise MaskError(
+            f"objects are named by a list of whole numbers, not by {numbers!r} ({error})"
+        ) from error
 
 
 def masks_to_labels(masks: np.ndarray) -> np.ndarray:

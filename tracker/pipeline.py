@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from tracker.labels import (
     label_dtype,
     masks_to_labels,
     merge,
+    object_numbers,
     without,
 )
 from tracker.presence import NOTHING_YET, Presence, Usual
@@ -71,6 +72,7 @@ class HQTracker:
         self._presence = self._new_presence()
         self._count = 0
         self._removed: set[int] = set()
+        self._video = 0
 
     @classmethod
     def from_preset(
@@ -105,6 +107,11 @@ class HQTracker:
         return tuple(n for n in range(1, self._count + 1) if n not in self._removed)
 
     @property
+    def video(self) -> int:
+        """Counts the videos: another number since `initialize`, `load_state` or `reset`."""
+        return self._video
+
+    @property
     def has_refiner(self) -> bool:
         """Whether HQ-SAM refines masks and segments prompts."""
         return self._refiner is not None
@@ -119,8 +126,7 @@ class HQTracker:
         image, labels, count = self._checked(image, objects)
         session = self._new_session()
         segmented = session.start(image, labels, count)
-        self._session, self._count, self._removed = session, count, set()
-        self._presence = self._new_presence()
+        self._begin_video(session, count)
         self._presence.begin(labels, count)
         self._schedule.restart()
         return FrameResult(segmented.labels, segmented.confidence, np.zeros(count, dtype=bool))
@@ -145,7 +151,8 @@ class HQTracker:
 
         The objects known so far are tracked in it, the new ones start in it with their masks,
         which win over old objects.
-        Raises NotInitializedError, FrameError, MaskError, PromptError.
+        Raises NotInitializedError, FrameError, MaskError, PromptError, and then leaves the tracker
+        as it was.
         """
         session = self._running()
         image, labels, count = self._checked(image, objects)
@@ -163,14 +170,14 @@ class HQTracker:
         remembered of them becomes background, so that their pixels are free at once. Raises
         NotInitializedError, and MaskError for a number that is not tracked; then none is removed.
         """
-        session, numbers = self._running(), set(numbers)
-        if unknown := numbers - set(self.objects):
+        session, chosen = self._running(), object_numbers(numbers)
+        if unknown := chosen - set(self.objects):
             raise MaskError(
                 f"cannot remove {', '.join(map(str, sorted(unknown)))}: the objects that are "
                 f"tracked are {', '.join(map(str, self.objects)) or 'none'}"
             )
-        session.remove(sorted(numbers))
-        self._removed |= numbers
+        session.remove(sorted(chosen))
+        self._removed |= chosen
 
     def stream(
         self,
@@ -220,8 +227,7 @@ class HQTracker:
         tensors, record = load_state(path, self._identity)
         session = self._new_session()
         session.restore(tensors, record)
-        self._session, self._count = session, record["count"]
-        self._removed = set(record["removed"])
+        self._begin_video(session, record["count"], set(record["removed"]))
         self._presence = self._new_presence(Usual(**record["usual"]))
 
     @property
@@ -230,8 +236,7 @@ class HQTracker:
 
     def reset(self) -> None:
         """Forget the video and free what was remembered of it."""
-        self._session, self._count, self._removed = None, 0, set()
-        self._presence = self._new_presence()
+        self._begin_video(None, 0)
 
     def warm_up(self) -> None:
         """Run two blank frames, so that the first real one meets no start-up cost; resets."""
@@ -244,7 +249,7 @@ class HQTracker:
 
     def _checked(self, image: np.ndarray, objects: Objects) -> tuple[np.ndarray, np.ndarray, int]:
         """The frame, the label map [H, W] of the new objects in it, and how many they are."""
-        image = check_frame(image)
+        image, objects = check_frame(image), _as_list(objects)
         prompts = {i: o for i, o in enumerate(objects) if isinstance(o, Prompt)}
         if prompts:
             found = dict(zip(prompts, self.masks_of(image, [*prompts.values()]), strict=True))
@@ -255,6 +260,13 @@ class HQTracker:
         for place in np.flatnonzero(~visible) + 1:
             logger.warning("new object %d lies wholly under smaller ones: it starts absent", place)
         return image, labels, len(checked)
+
+    def _begin_video(
+        self, session: Session | None, count: int, removed: Collection[int] = ()
+    ) -> None:
+        self._session, self._count, self._removed = session, count, set(removed)
+        self._presence = self._new_presence()
+        self._video += 1
 
     def _running(self) -> Session:
         if self._session is None:
@@ -312,3 +324,13 @@ class HQTracker:
         visible = np.bincount(merged.ravel(), minlength=count + 1)[1:] > 0
         confidence = np.where(visible, segmented.confidence, 0).astype(np.float32)
         return FrameResult(merged.astype(label_dtype(count)), confidence, refined)
+
+
+def _as_list(objects: Objects) -> list[np.ndarray | Prompt]:
+    """Masks and prompts one by one. MaskError for what is no collection of them."""
+    if isinstance(objects, Prompt | str) or not isinstance(objects, Iterable):
+        raise MaskError(
+            f"objects are given as a list of masks and prompts, one each, not as {objects!r}; "
+            "write [...] around it"
+        )
+    return list(objects)

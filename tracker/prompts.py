@@ -8,7 +8,7 @@ polygon is filled, a box and points are given to OpenCV's GrabCut (Rother et al.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -51,6 +51,10 @@ class BoxPrompt:
     width: float
     height: float
 
+    def __post_init__(self) -> None:
+        for name in ("x", "y", "width", "height"):
+            object.__setattr__(self, name, _number(self, getattr(self, name)))
+
     @property
     def corners(self) -> tuple[float, float, float, float]:
         """XYXY, inclusive pixels, as HQ-SAM is prompted."""
@@ -62,6 +66,9 @@ class PolygonPrompt:
     """The outline of an object: three or more corners (x, y)."""
 
     vertices: tuple[Point, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vertices", _pairs(self, self.vertices))
 
     @property
     def box(self) -> BoxPrompt:
@@ -76,6 +83,10 @@ class PointPrompt:
 
     points: tuple[Point, ...]
     background: tuple[Point, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", _pairs(self, self.points))
+        object.__setattr__(self, "background", _pairs(self, self.background))
 
 
 Prompt = BoxPrompt | PolygonPrompt | PointPrompt
@@ -209,6 +220,27 @@ def _distance(shape: tuple[int, int], points: Sequence[Point]) -> np.ndarray:
     """[H, W] float64: pixels from every pixel's middle to the nearest point."""
     ys, xs = np.mgrid[: shape[0], : shape[1]] + 0.5
     return np.min([np.hypot(xs - x, ys - y) for x, y in points], axis=0)
+
+
+def _number(prompt: Prompt, value: object) -> float:
+    try:
+        return value if isinstance(value, int | float) else float(value)
+    except (TypeError, ValueError) as error:
+        raise PromptError(f"{type(prompt).__name__}: {value!r} is no number of pixels") from error
+
+
+def _pairs(prompt: Prompt, values: Iterable[Iterable[float]]) -> tuple[Point, ...]:
+    """The points of a prompt, given in any form that can be gone through. Raises PromptError."""
+    name = type(prompt).__name__
+    try:
+        pairs = [tuple(pair) for pair in values]
+    except TypeError as error:
+        raise PromptError(
+            f"{name}: {values!r} are no points; give ((x, y), (x, y), ...)"
+        ) from error
+    if wrong := [pair for pair in pairs if len(pair) != 2]:
+        raise PromptError(f"{name}: {wrong[0]} is no point (x, y)")
+    return tuple((_number(prompt, x), _number(prompt, y)) for x, y in pairs)
 
 
 def _numbers(prompt: Prompt) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 StreamObjects = Objects | Mapping[int, Objects]
 """The objects of the first frame; or {frame: objects}, frames counted from 0."""
 
+logger = logging.getLogger(__name__)
+
 OUTPUTS = (None, "numpy", "torch")
 
 
@@ -26,6 +29,8 @@ class Tracker(Protocol):
 
     @property
     def count(self) -> int: ...
+    @property
+    def video(self) -> int: ...
     def initialize(self, image: np.ndarray, objects: Objects) -> FrameResult: ...
     def track(self, image: np.ndarray) -> FrameResult: ...
     def add_objects(self, image: np.ndarray, objects: Objects) -> FrameResult: ...
@@ -54,15 +59,22 @@ class StreamResult:
         return len(self.confidence)
 
 
+class StreamError(RuntimeError):
+    """A stream whose tracker has been given another video."""
+
+
 class Stream(Iterator[StreamResult]):
     """Answers frame by frame; iterate once. One frame at a time is held.
 
     Frames: arrays as `HQTracker` takes them, or tensors [3, H, W], [1, H, W] or [H, W] on any
     device, uint8 or floats in 0..1. Before the first object the answers have none. Objects are
-    numbered in the order in which they come; `add` and `remove` count from the next frame on.
+    numbered in the order in which they come; `add` and `remove` count from the next frame on. When
+    a frame is refused (FrameError), what should have started in it starts in the next. A start
+    named for a frame that never comes is told in the log.
 
     output: "numpy", "torch" (on the device of the frame), or None: what the frame is.
-    Raises what the tracker's methods raise, and ValueError for another output.
+    Raises what the tracker's methods raise, ValueError for another output or a start in no frame,
+    and StreamError once the tracker was given another video: every stream needs its own.
     """
 
     def __init__(
@@ -74,12 +86,14 @@ class Stream(Iterator[StreamResult]):
     ) -> None:
         if output not in OUTPUTS:
             raise ValueError(f"output is {output!r}; it is 'numpy', 'torch' or None")
-        tracker.reset()
         starts = objects if isinstance(objects, Mapping) else {0: objects}
+        for number in starts:
+            if not isinstance(number, int | np.integer) or number < 0:
+                raise ValueError(f"objects start in frame {number!r}; frames are numbered from 0")
+        tracker.reset()
         self._tracker, self._frames, self._output = tracker, iter(frames), output
-        self._starts = {number: list(new) for number, new in starts.items()}
-        self._removed: list[int] = []
-        self._number = 0
+        self._starts = {int(number): list(new) for number, new in starts.items()}
+        self._number, self._video = 0, tracker.video
 
     def add(self, objects: Objects) -> None:
         """Start objects, masks or prompts, in the next frame."""
@@ -87,19 +101,44 @@ class Stream(Iterator[StreamResult]):
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Stop tracking these objects, see `HQTracker.remove_objects`."""
-        self._removed.extend(numbers)
+        self._check_video()
+        self._tracker.remove_objects(numbers)
 
     def __next__(self) -> StreamResult:
-        frame = next(self._frames)
+        self._check_video()
+        try:
+            frame = next(self._frames)
+        except StopIteration:
+            self._tell_late_starts()
+            raise
         number, self._number = self._number, self._number + 1
-        if self._removed:
-            removed, self._removed = self._removed, []
-            self._tracker.remove_objects(removed)
         new = [_marked(one) for one in self._starts.pop(number, ())]
-        result = follow(self._tracker, _image(frame), new)
+        try:
+            result = follow(self._tracker, _image(frame), new)
+        except FrameError:
+            self._starts[number + 1] = new + self._starts.get(number + 1, [])
+            raise
+        self._video = self._tracker.video
         place = frame.device if _is_tensor(frame) else None
         as_torch = _is_tensor(frame) if self._output is None else self._output == "torch"
         return _answer(number, result, place or "cpu") if as_torch else _answer(number, result)
+
+    def _check_video(self) -> None:
+        if self._tracker.video != self._video:
+            raise StreamError(
+                f"after {self._number} frames of this stream its tracker was given another video "
+                "(initialize, load_state, reset, or another stream); give every stream a tracker "
+                "of its own"
+            )
+
+    def _tell_late_starts(self) -> None:
+        if late := sorted(number for number, new in self._starts.items() if new):
+            logger.warning(
+                "the frames ended after %d; the objects of frame %s did not start",
+                self._number,
+                ", ".join(map(str, late)),
+            )
+            self._starts.clear()
 
 
 def follow(

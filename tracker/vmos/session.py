@@ -15,7 +15,9 @@ from tracker.config import TrackerConfig
 from tracker.device import upload
 from tracker.labels import label_dtype
 from tracker.preprocess import labels_to_model, to_model_input
+from tracker.saved import StateError
 from tracker.vmos.decision import decide, merge_groups, nearest, renumbered
+from tracker.vmos.fingerprint import fingerprint
 from tracker.vmos.groups import ObjectGroup
 from tracker.vmos.memory import FrameMemory
 from tracker.vmos.model import ImageFeatures, VmosModel
@@ -140,7 +142,16 @@ class VmosSession:
 
         labels [H, W] numbers the new objects 1..count; where they lie, they win over old ones.
         The frame is a reference for the groups that take new objects, an ordinary one for others.
+        Where this fails or is interrupted, the session is as it was.
         """
+        before = self.pack()
+        try:
+            return self._step_and_add(image, labels, count)
+        except BaseException:
+            self.restore(*before)
+            raise
+
+    def _step_and_add(self, image: np.ndarray, labels: np.ndarray, count: int) -> VmosFrame:
         prediction = self.predict(image)
         decided = prediction.decide()
         old, total = self.count, self.count + count
@@ -170,10 +181,19 @@ class VmosSession:
         """All that changes from frame to frame: named tensors, and a record for JSON."""
         self.settle()
         tensors, groups = pack_groups(self._groups)
-        return tensors, {"number": self._number, "count": self._count, "groups": groups}
+        record = {"number": self._number, "count": self._count, "groups": groups}
+        return tensors, record | {"weights": fingerprint(self._model)}
 
     def restore(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Go on where the session of the same model and settings was that this was packed from."""
+        """Go on where the session of the same model and settings was that this was packed from.
+
+        Raises StateError when the model's weights are others.
+        """
+        if record["weights"] != (own := fingerprint(self._model)):
+            raise StateError(
+                f"the state is of other weights (digest {record['weights'][:12]}...) than these "
+                f"({own[:12]}...); use the same, or start afresh"
+            )
         placed = {name: tensor.to(self._device) for name, tensor in tensors.items()}
         self._groups = unpack_groups(placed, record["groups"], self._config.memory)
         self._number, self._count = record["number"], record["count"]

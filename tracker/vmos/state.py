@@ -30,7 +30,7 @@ def pack_groups(groups: list[ObjectGroup]) -> tuple[dict[str, Tensor], list[dict
                     tensors[f"{index}.{number}.{layer}.{name}"] = value.contiguous()
         records.append(
             {
-                "objects": group.objects,
+                "objects": list(group.objects),
                 "removed": sorted(group.removed),
                 "started": list(group.started.items()),
                 "grids": {number: [m.grid for m in memory] for number, memory in held.items()},
