@@ -26,6 +26,7 @@ from tracker.cli.run import main
 from tracker.config import preset
 from tracker.labels import MaskError, masks_to_labels
 from tracker.media.masks import draw, palette, read_objects, write_labels
+from tracker.media.sources import list_frames
 from tracker.media.video import VideoWriter
 from tracker.out_of_memory import OutOfMemoryError
 from tracker.prompts import BoxPrompt, fallback_mask
@@ -363,6 +364,24 @@ def test_what_cannot_be_resumed_is_refused(
         assert run([*words, *more, "--resume"])[0] == 1 and message in caplog.text
     assert run(words)[0] == 1 and "go on with --resume" in caplog.text
     assert run([*words, "--overwrite"])[0] == 0 and not (out / "resume").exists()
+
+
+def test_another_mask_or_video_under_the_same_name_is_not_gone_on_with(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [folder, "--mask", first, "--out", tmp_path / "out"]
+    run(words, Interrupted(3))
+    earliest = list_frames(folder)[0]
+    for file, said in (
+        (first, "content of masks and prompts"),
+        (earliest, "beginning of the video"),
+    ):
+        whole = file.read_bytes()
+        Image.fromarray(255 - np.array(Image.open(file))).save(file)
+        assert run([*words, "--resume"])[0] == 1
+        assert f"was begun with another {said}" in caplog.text
+        file.write_bytes(whole)
+    assert run([*words, "--resume"])[0] == 0
 
 
 def test_results_of_an_earlier_run_are_kept_unless_told(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from tracker.alone import OccupiedError, alone_in
+from tracker.cli.asked import contents
 from tracker.cli.earlier import RunError, check_inputs, earlier_results
 from tracker.cli.progress import Progress, ResumeError, fitting
 from tracker.cli.stopping import Stopper
@@ -86,10 +87,12 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
     starts, settings, out = read_starts(arguments), read_overrides(arguments.set), _out(arguments)
     _check_out(out)
     _warn_of_soft(starts)
-    check_inputs(out, Path(arguments.source), _files(arguments, starts))
+    files = _files(arguments, starts)
+    check_inputs(out, Path(arguments.source), files)
     asked = {"source": arguments.source, "objects": [start.where for start in starts]}
-    progress = Progress(out, asked | {"preset": arguments.preset, "settings": arguments.set})
+    asked |= {"preset": arguments.preset, "settings": arguments.set}
     with open_frames(arguments.source) as frames:
+        progress = Progress(out, asked | contents(arguments.source, files))
         if arguments.resume and frames.live:
             raise RunError("a camera cannot be resumed; its frames are gone")
         if Path(arguments.source).is_dir():
