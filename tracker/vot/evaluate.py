@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from tracker.vot import convert, demo, record, results, scores, toolkit
+from tracker.vot import demo, record, results, scores, toolkit
+from tracker.vot.converted import convert_into
 from tracker.vot.dataset import is_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import (
@@ -23,13 +23,14 @@ _log = logging.getLogger(__name__)
 _SHOWN_PROBLEMS = 8
 
 
-def prepare_data(workspace: Workspace, source: Path | None) -> None:
+def prepare_data(workspace: Workspace, source: Path | None, force: bool = False) -> None:
     """See that the workspace has its data: demo data are made, `source` is converted.
 
-    The data of a challenge stack are downloaded by the toolkit itself.
+    The data of a challenge stack are downloaded by the toolkit itself. force: a source that has
+    changed is converted again.
     """
     if source is not None and not is_dataset(source):
-        _convert(workspace, source.resolve())
+        convert_into(workspace, source.resolve(), force)
     elif is_dataset(workspace.sequences):
         return
     elif workspace.folder == DEFAULT_WORKSPACE:
@@ -38,21 +39,6 @@ def prepare_data(workspace: Workspace, source: Path | None) -> None:
         _log.info("the toolkit downloads %s; this may take long", workspace.stack()["dataset"])
     else:
         raise VotError(f"{workspace.sequences} holds no data set (no list.txt)")
-
-
-def _convert(workspace: Workspace, source: Path) -> None:
-    """Convert `source`, or see that the data set that is there was made of it as it is now."""
-    note = workspace.folder / "converted_from.txt"
-    sequences = [found.name for found in convert.find_sources(source)]
-    made_of = "\n".join([str(source), *sequences]) + "\n"
-    if not is_dataset(workspace.sequences):
-        convert.convert(source, workspace.sequences)
-        note.write_text(made_of)
-    elif note.is_file() and note.read_text() != made_of:
-        raise VotError(
-            f"{workspace.sequences} was converted from {note.read_text().splitlines()[0]}, and not "
-            f"from {source} as it is now; name another WORKSPACE=folder, or remove this one"
-        )
 
 
 def evaluate(
@@ -64,7 +50,7 @@ def evaluate(
     """
     with toolkit.exclusive(workspace):
         if force:
-            shutil.rmtree(workspace.results(tracker), ignore_errors=True)
+            toolkit.remove_folder(workspace.results(tracker))
         elif is_dataset(workspace.sequences):
             for text in results.remove_damaged(workspace, tracker):
                 _log.warning("removed a damaged result, to be run again: %s", text)
@@ -133,7 +119,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     try:
         workspace = workspace_of(args)
-        prepare_data(workspace, args.sequences)
+        prepare_data(workspace, args.sequences, args.force)
         evaluate(workspace, args.tracker, args.force, args.persist)
         scores.show(workspace, args.tracker)
     except (VotError, OSError) as error:

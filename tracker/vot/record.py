@@ -1,68 +1,20 @@
-"""A note beside the results: which code and weights made them.
+"""A note beside the results: which code, weights, settings and data made them.
 
-The toolkit keeps results by name only. After a change of code or weights it would go on showing
-the old ones; the note makes that visible.
+The toolkit keeps results by name only. After a change of one of them it would go on
+showing the old ones; the note makes that visible.
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
-import os
 import subprocess
-from pathlib import Path
 from typing import Any
 
+from tracker.vot.fingerprint import fingerprint
 from tracker.vot.workspace import ROOT, Workspace
 
 _NAME = "made_by.json"
-_HASHED_WHOLE = 64 * 2**20
-# parts of the package that cannot change an answer of the tracker
-_UNRELATED = {"vot", "training", "bench", "cli"}
-
-
-def fingerprint(root: Path = ROOT) -> dict[str, str]:
-    """What decides the tracker's answers: digests of its sources, trackers.ini and weights.
-
-    And the settings of $HQTRACK_SET, as they are written.
-
-    The weights are those of $HQTRACK_WEIGHTS (a relative path begins at `root`, as for the server)
-    and of `weights/`, which fills up what is not there. A file above 64 MiB counts by size and
-    time of change, so that this stays quick.
-    """
-    sources = [
-        path
-        for path in sorted((root / "tracker").rglob("*.py"))
-        if not _UNRELATED & set(path.relative_to(root / "tracker").parts)
-    ]
-    sources += [path for path in [root / "trackers.ini"] if path.is_file()]
-    chosen = os.environ.get("HQTRACK_WEIGHTS")
-    folders = [root / Path(chosen).expanduser()] if chosen else []
-    weights = {
-        path.name: path
-        for folder in [root / "weights", *folders]
-        for path in sorted(folder.glob("*"))
-        if path.suffix in (".pth", ".safetensors") and path.is_file()
-    }
-    return {
-        "code": _digest({path.relative_to(root).as_posix(): path for path in sources}),
-        "weights": _digest(weights),
-        "settings": os.environ.get("HQTRACK_SET", ""),
-    }
-
-
-def _digest(paths: dict[str, Path]) -> str:
-    """Over names and contents."""
-    total = hashlib.sha256()
-    for name, path in paths.items():
-        total.update(name.encode() + b"\0")
-        stat = path.stat()
-        if stat.st_size > _HASHED_WHOLE:
-            total.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
-        else:
-            total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()[:16]
 
 
 def read_records(workspace: Workspace, tracker: str) -> list[dict[str, Any]]:
@@ -80,7 +32,7 @@ def add_record(workspace: Workspace, tracker: str) -> None:
     if not folder.is_dir():
         return
     records = read_records(workspace, tracker)
-    mark = fingerprint()
+    mark = fingerprint(workspace, tracker)
     if records and all(records[-1].get(key, "") == value for key, value in mark.items()):
         return
     now = datetime.datetime.now().isoformat(timespec="seconds")
@@ -93,11 +45,18 @@ def stale(workspace: Workspace, tracker: str) -> str | None:
     records = read_records(workspace, tracker)
     if not records:
         return None
-    mark = fingerprint()
-    changed = [key for key in mark if any(record.get(key, "") != mark[key] for record in records)]
+    mark = fingerprint(workspace, tracker)
+    changed = [key for key in mark if any(_differs(record, key, mark) for record in records)]
     if not changed:
         return None
     return f"results (some or all) were made with other {' and '.join(changed)} than the present"
+
+
+def _differs(record: dict[str, Any], key: str, mark: dict[str, str]) -> bool:
+    """Whether a record says something else; one of before `key` was noted says nothing of it."""
+    if key in ("data", "trackers.ini"):
+        return record.get(key, "") not in ("", mark[key])
+    return record.get(key, "") != mark[key]
 
 
 def commit() -> str:

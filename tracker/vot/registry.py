@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import configparser
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,6 +34,24 @@ def read_registry(path: Path) -> dict[str, dict[str, str]]:
         return {section: dict(parser.items(section, raw=True)) for section in parser.sections()}
     except (configparser.Error, yaml.YAMLError, ValueError, TypeError) as error:
         raise VotError(f"{path} cannot be read: {error}") from error
+
+
+def own_section(workspace: Workspace, tracker: str) -> dict[str, Any]:
+    """What the registry says of a tracker, in the file that the toolkit takes; {} if nothing."""
+    identifier = tracker.partition("@")[0]
+    tables = (read_registry(path) for path in registry_files(workspace))
+    section = next((table[identifier] for table in tables if identifier in table), {})
+    return dict(section) if isinstance(section, dict) else {}
+
+
+def variables_of(section: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables that a section sets, as the toolkit reads them."""
+    listed = section.get("env")
+    found = dict(listed) if isinstance(listed, dict) else {}
+    for name, value in section.items():
+        if name.startswith("env_") and len(name) > len("env_"):
+            found[name.removeprefix("env_").upper()] = value
+    return {name: os.path.expandvars(str(value)) for name, value in found.items()}
 
 
 def check_identifier(workspace: Workspace, tracker: str) -> str:

@@ -87,7 +87,17 @@ def _forward(process: subprocess.Popen, copy) -> None:
 
 def clear_cache(workspace: Workspace) -> None:
     """Remove cached analyses: the toolkit does not notice that results have changed."""
-    shutil.rmtree(workspace.folder / "cache", ignore_errors=True)
+    remove_folder(workspace.folder / "cache")
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove it with all that it holds; a missing one is fine. VotError when something stays."""
+    if not os.path.lexists(folder):
+        return
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise VotError(f"{folder} cannot be removed: {error}; remove it yourself") from error
 
 
 @contextlib.contextmanager
