@@ -12,6 +12,8 @@ SEQUENCES ?=
 RESULTS ?=
 STACK ?=
 FORCE ?=
+# values of FORCE that mean: do not
+OFF := 0 no No NO off Off OFF false False FALSE
 # not from the environment: build servers set a WORKSPACE of their own
 WORKSPACE :=
 NAMES ?=
@@ -78,7 +80,7 @@ $(VENV)/.ready: $(REQUIREMENTS)
 	@touch $@
 
 evaluate: $(STAMP)
-	$(PYTHON) -m tracker evaluate $(WHERE) $(if $(FORCE),--force) $(ARGS)
+	$(PYTHON) -m tracker evaluate $(WHERE) $(if $(filter-out $(OFF),$(FORCE)),--force) $(ARGS)
 
 analysis: $(STAMP)
 	$(PYTHON) -m tracker scores $(WHERE) $(ARGS)

@@ -68,6 +68,12 @@ def test_variables_reach_the_command() -> None:
         assert '--tracker "A"  --stack "vots2023" --workspace "my space"' in line
 
 
+@pytest.mark.parametrize("value", ["", "0", "no", "false", "False"])
+def test_results_are_not_thrown_away_by_a_force_that_says_no(value: str) -> None:
+    assert "--force" not in _make("-n", "evaluate", f"FORCE={value}")
+    assert "--force" in _make("-n", "evaluate", "FORCE=yes")
+
+
 def test_every_command_is_known() -> None:
     from tracker.__main__ import COMMANDS
 
