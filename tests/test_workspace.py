@@ -152,13 +152,13 @@ def test_force_throws_old_results_away(workspace: Workspace, monkeypatch) -> Non
     seen = []
 
     def fake(where: Workspace, command: str, *_: str) -> toolkit.ToolkitRun:
-        seen.append((command, where.results("Still").exists()))
+        seen.append((command, [path.name for path in where.results("Still").iterdir()]))
         return toolkit.ToolkitRun(0, where.folder / "logs" / "vot_evaluate.log")
 
     monkeypatch.setattr(toolkit, "run_toolkit", fake)
     with pytest.raises(VotError, match="3 of 3 trajectories"):
         evaluate.evaluate(workspace, "Still", force=True)
-    assert seen == [("evaluate", False)]
+    assert seen == [("evaluate", ["made_by.json"])]
 
 
 def test_an_interruption_is_told_apart(workspace: Workspace, monkeypatch, capsys) -> None:

@@ -59,22 +59,16 @@ def evaluate(
         toolkit.clear_cache(workspace)
         started = time.time() - 1
         options = ["--persist"] if persist else []
-        run = toolkit.run_toolkit(workspace, "evaluate", *options, tracker)
+        with record.recorded(workspace, tracker):
+            run = toolkit.run_toolkit(workspace, "evaluate", *options, tracker)
         if not is_dataset(workspace.sequences):
             raise VotError(
                 f"the toolkit made no data set:\n{run.tail()}\nwhole output: {run.log}\n"
                 "With the data set at hand, name its folder (the one with list.txt): SEQUENCES=..."
             )
-        if _made_since(workspace, tracker, started):
-            record.add_record(workspace, tracker)
         problems = [p for p in results.check_results(workspace, tracker) if p.fatal]
         if problems:
             raise VotError(_failure(workspace, tracker, run, problems, started))
-
-
-def _made_since(workspace: Workspace, tracker: str, started: float) -> bool:
-    files = (path for file in workspace.expected(tracker) for path in file.files)
-    return any(path.stat().st_mtime >= started for path in files)
 
 
 def _failure(

@@ -6,9 +6,12 @@ showing the old ones; the note makes that visible.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from tracker.vot.fingerprint import fingerprint
@@ -18,31 +21,86 @@ _NAME = "made_by.json"
 
 
 def read_records(workspace: Workspace, tracker: str) -> list[dict[str, Any]]:
-    """The runs that made the results, oldest first; an empty list when nothing is known."""
+    """The runs that made the results, oldest first; an empty list when nothing is known.
+
+    A file that cannot be read counts as one run, of which only that is known: {"damaged": why}.
+    """
+    path = _path(workspace, tracker)
     try:
-        records = json.loads((workspace.results(tracker) / _NAME).read_text())
-    except (OSError, ValueError):
+        records = json.loads(path.read_text())
+    except FileNotFoundError:
         return []
-    return records if isinstance(records, list) else []
+    except (OSError, ValueError) as error:
+        return [{"damaged": f"{path} could not be read: {error}"}]
+    if isinstance(records, list) and all(isinstance(record, dict) for record in records):
+        return records
+    return [{"damaged": f"{path} held no list of runs"}]
+
+
+@contextlib.contextmanager
+def recorded(workspace: Workspace, tracker: str) -> Iterator[None]:
+    """Around a run: notes before it what makes the results, so that a killed run is noted too.
+
+    What made no results is taken out again. A data set that the run has downloaded is noted at
+    the end.
+    """
+    records, before = read_records(workspace, tracker), _results(workspace, tracker)
+    add_record(workspace, tracker)
+    try:
+        yield
+    finally:
+        if _results(workspace, tracker) == before:
+            _write(_path(workspace, tracker), records)
+        else:
+            add_record(workspace, tracker)
 
 
 def add_record(workspace: Workspace, tracker: str) -> None:
-    """Note that the present code and weights have made results; the same ones only once."""
-    folder = workspace.results(tracker)
-    if not folder.is_dir():
-        return
+    """Note that the present code, weights, settings and data make results; the same only once."""
     records = read_records(workspace, tracker)
     mark = fingerprint(workspace, tracker)
-    if records and all(records[-1].get(key, "") == value for key, value in mark.items()):
+    last = records[-1] if records else None
+    if last and not any(_differs(last, key, mark) for key in mark):
+        added = last | mark
+        if added == last:
+            return
+        records[-1] = added
+    else:
+        now = datetime.datetime.now().isoformat(timespec="seconds")
+        records.append(mark | {"commit": commit(), "time": now})
+    _write(_path(workspace, tracker), records)
+
+
+def _path(workspace: Workspace, tracker: str) -> Path:
+    return workspace.results(tracker) / _NAME
+
+
+def _results(workspace: Workspace, tracker: str) -> dict[Path, tuple[int, int]]:
+    """Size and time of change of every file of the results but the record."""
+    folder = workspace.results(tracker)
+    paths = (path for path in folder.rglob("*") if path.name != _NAME and path.is_file())
+    return {path: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths}
+
+
+def _write(path: Path, records: list[dict[str, Any]]) -> None:
+    """Whole or not at all: a full disk leaves the old record. No records: no file."""
+    if not records:
+        path.unlink(missing_ok=True)
         return
-    now = datetime.datetime.now().isoformat(timespec="seconds")
-    records.append(mark | {"commit": commit(), "time": now})
-    (folder / _NAME).write_text(json.dumps(records, indent=2) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    try:
+        new.write_text(json.dumps(records, indent=2) + "\n")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def stale(workspace: Workspace, tracker: str) -> str | None:
     """Why the results are not those of the present code and weights, None when they are."""
     records = read_records(workspace, tracker)
+    if damaged := [record["damaged"] for record in records if "damaged" in record]:
+        return f"what made the results (some or all) is not known: {damaged[0]}"
     if not records:
         return None
     mark = fingerprint(workspace, tracker)

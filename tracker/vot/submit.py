@@ -52,7 +52,9 @@ def check_before(workspace: Workspace, tracker: str) -> list[str]:
     if reason := record.stale(workspace, tracker):
         notes.append(f"warning: {reason}")
     if len(record.read_records(workspace, tracker)) > 1:
-        notes.append("warning: several versions of code or weights made these results")
+        notes.append(
+            "warning: several versions of code, weights, settings or data made these results"
+        )
     return notes
 
 
@@ -140,12 +142,19 @@ def describe(workspace: Workspace, tracker: str, archive: Path, notes: list[str]
         *(f"weights: {text}" for text in weights),
         f"commit now: {record.commit() or 'not a git checkout'}",
     ]
-    for made in record.read_records(workspace, tracker):
-        lines.append(
-            f"results made {made.get('time')} by commit {made.get('commit') or '?'}, "
-            f"code {made.get('code')}, weights {made.get('weights')}"
-        )
+    lines += [_made(made) for made in record.read_records(workspace, tracker)]
     return "\n".join([*lines, *notes]) + "\n"
+
+
+def _made(made: dict[str, str]) -> str:
+    """What a record says of one run."""
+    if "damaged" in made:
+        return f"results made by what is not known: {made['damaged']}"
+    return (
+        f"results made {made.get('time')} by commit {made.get('commit') or '?'}, "
+        f"code {made.get('code')}, weights {made.get('weights')}, "
+        f"settings {made.get('settings') or 'none'}, data {made.get('data') or 'not noted'}"
+    )
 
 
 def submit(workspace: Workspace, tracker: str) -> tuple[Path, str]:

@@ -1,0 +1,131 @@
+"""The record of what made the results: before a run, after a killed one, and when damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.vot_data import trajectory
+from tests.vot_data import workspace as workspace
+from tracker.vot import evaluate, record, submit, toolkit
+from tracker.vot.errors import VotError
+from tracker.vot.fingerprint import fingerprint
+from tracker.vot.workspace import ROOT, Workspace
+
+
+def _record(workspace: Workspace) -> Path:
+    return workspace.results("Still") / "made_by.json"
+
+
+def _settings(workspace: Workspace) -> list[str]:
+    return [made["settings"] for made in record.read_records(workspace, "Still")]
+
+
+def test_a_run_killed_and_resumed_with_other_settings_is_two_versions(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed with -9 as soon as the record is there: after it only the toolkit has run."""
+    toolkit.remove_folder(workspace.results("Still"))
+    command = [sys.executable, "-m", "tracker", "evaluate", "--tracker", "Still"]
+    process = subprocess.Popen(
+        [*command, "--workspace", str(workspace.folder)],
+        cwd=ROOT,
+        env=os.environ | {"HQTRACK_SET": "memory__interval=1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while not list(workspace.results("Still").rglob("*.bin")) and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert _settings(workspace) == ["HQTRACK_SET=memory__interval=1"]
+    for path in workspace.results("Still").rglob("single*.bin"):
+        path.unlink()
+    monkeypatch.setenv("HQTRACK_SET", "memory__interval=2")
+    evaluate.evaluate(workspace, "Still")
+    both = ["HQTRACK_SET=memory__interval=1", "HQTRACK_SET=memory__interval=2"]
+    assert _settings(workspace) == both
+    assert "other settings than" in (record.stale(workspace, "Still") or "")
+    notes = submit.check_before(workspace, "Still")
+    assert any("several versions" in note for note in notes)
+    text = submit.describe(workspace, "Still", _record(workspace), notes)
+    assert [f"settings {settings}, data " in text for settings in both] == [True, True]
+
+
+def _interrupted(where: Workspace, *_: str) -> None:
+    trajectory(where).with_suffix(".bin").touch()
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_is_recorded_where_it_made_something(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HQTRACK_SET", "a__b=1")
+    monkeypatch.setattr(toolkit, "run_toolkit", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(workspace, "Still")
+    assert _settings(workspace) == ["", "HQTRACK_SET=a__b=1"]
+
+
+def test_a_run_that_made_nothing_is_not_recorded(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HQTRACK_SET", "a__b=1")
+    evaluate.evaluate(workspace, "Still")
+    assert _settings(workspace) == [""]
+    with pytest.raises(VotError, match="3 of 3 trajectories"):
+        evaluate.evaluate(workspace, "Broken")
+    assert record.read_records(workspace, "Broken") == []
+
+
+def test_data_that_the_run_downloads_are_noted_after_it(workspace: Workspace) -> None:
+    toolkit.remove_folder(workspace.results("Still"))
+    names = workspace.sequences / "list.txt"
+    hidden = names.rename(names.with_name("hidden"))
+    with record.recorded(workspace, "Still"):
+        assert [made["data"] for made in record.read_records(workspace, "Still")] == [""]
+        hidden.rename(names)
+        (workspace.results("Still") / "a.bin").write_bytes(b"1")
+    (made,) = record.read_records(workspace, "Still")
+    assert made["data"] == fingerprint(workspace, "Still")["data"] != ""
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '[{"code"'])
+def test_a_damaged_record_is_told_and_stays_told(workspace: Workspace, content: str) -> None:
+    _record(workspace).write_text(content)
+    assert "is not known: " in (record.stale(workspace, "Still") or "")
+    trajectory(workspace).unlink()
+    evaluate.evaluate(workspace, "Still")
+    first, second = record.read_records(workspace, "Still")
+    assert str(_record(workspace)) in first["damaged"]
+    assert second.items() >= fingerprint(workspace, "Still").items()
+    notes = submit.check_before(workspace, "Still")
+    assert any("made_by.json" in note for note in notes)
+    text = submit.describe(workspace, "Still", _record(workspace), notes)
+    assert f"results made by what is not known: {_record(workspace)}" in text
+
+
+def test_a_full_disk_leaves_the_old_record(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = json.loads(_record(workspace).read_text())
+
+    def full(path: Path, text: str) -> None:
+        path.write_bytes(b"")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("HQTRACK_SET", "a__b=1")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        record.add_record(workspace, "Still")
+    assert json.loads(_record(workspace).read_text()) == before
+    assert not list(workspace.results("Still").glob("made_by.json.*"))
