@@ -241,6 +241,16 @@ def test_one_evaluation_at_a_time(workspace: Workspace) -> None:
         evaluate.evaluate(workspace, "Still")
 
 
+def test_data_are_prepared_by_one_evaluation_at_a_time(
+    workspace: Workspace, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(evaluate, "prepare_data", lambda *_: pytest.fail("not alone"))
+    with alone_in(workspace.folder / "logs"):
+        arguments = ["--workspace", str(workspace.folder), "--tracker", "Still"]
+        assert evaluate.main(arguments) == 1
+    assert "another evaluation is running" in capsys.readouterr().err
+
+
 def test_demo_data_are_made_for_the_default_only(workspace: Workspace, monkeypatch) -> None:
     made = []
     monkeypatch.setattr(evaluate.demo, "make_demo", made.append)

@@ -39,6 +39,7 @@ from tracker.vot.dataset import first_known, is_dataset, object_ids, write_list,
 from tracker.vot.errors import VotError
 from tracker.vot.pairing import pair_masks
 from tracker.vot.regions import ABSENT_LINE, UNKNOWN_LINE, encode_mask, format_mask
+from tracker.vot.whole import made_whole
 
 _log = logging.getLogger(__name__)
 
@@ -207,22 +208,13 @@ def convert(root: Path, folder: Path, fps: int = 24, copy: bool = False) -> list
     """
     if not folder.name:
         raise VotError(f"{folder} has no name of its own; name a new folder for the data set")
-    if folder.exists() and any(folder.iterdir()):
-        raise VotError(f"{folder} is not empty; name another folder or remove it")
     sources = find_sources(root)
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
     names = [source.name for source in sources]
-    try:
+    with made_whole(folder) as part:
         for source in sources:
             _log.info("converting %s", source.name)
             convert_sequence(source, part / source.name, fps, copy)
         write_list(part, names)
-        if folder.exists():
-            folder.rmdir()
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return names
 
 

@@ -22,6 +22,7 @@ from tracker.vot.dataset import is_dataset, object_ids, write_list, write_sequen
 from tracker.vot.demo_scenes import HEIGHT, MARGIN, WIDTH, Actor, Layer, Scene, scenes
 from tracker.vot.errors import VotError
 from tracker.vot.regions import ABSENT_LINE, UNKNOWN_LINE, encode_mask, format_mask
+from tracker.vot.whole import made_whole
 from tracker.vot.workspace import DEFAULT_WORKSPACE
 
 _log = logging.getLogger(__name__)
@@ -182,20 +183,22 @@ def write_scene(scene: Scene, folder: Path) -> None:
 
 
 def make_demo(folder: Path) -> None:
-    """Draw the demo data set into `folder`, which must not hold other things."""
-    if folder.exists() and any(folder.iterdir()) and not _is_partial(folder):
-        raise VotError(f"{folder} is not empty; name another folder or remove it")
-    _log.info("drawing the demo data set in %s", folder)
-    names = []
-    for scene in scenes():
-        shutil.rmtree(folder / scene.name, ignore_errors=True)
-        write_scene(scene, folder)
-        names.append(scene.name)
-    write_list(folder, names)
+    """Draw the demo data set into `folder`, which must not hold other things.
+
+    Works in a folder beside it and renames at the end: nobody sees half a data set.
+    """
+    if folder.exists() and _is_partial(folder):
+        for path in folder.iterdir():
+            shutil.rmtree(path)
+    with made_whole(folder) as part:
+        _log.info("drawing the demo data set in %s", folder)
+        for scene in scenes():
+            write_scene(scene, part)
+        write_list(part, [scene.name for scene in scenes()])
 
 
 def _is_partial(folder: Path) -> bool:
-    """Whether it holds only what an interrupted run of this module leaves."""
+    """Whether it holds only what an interrupted run of an earlier version has left."""
     names = {scene.name for scene in scenes()}
     return not is_dataset(folder) and all(path.name in names for path in folder.iterdir())
 

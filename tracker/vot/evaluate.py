@@ -49,26 +49,31 @@ def evaluate(
     force: throw old results away. persist: after an error go on with the next sequence.
     """
     with toolkit.exclusive(workspace):
-        if force:
-            toolkit.remove_folder(workspace.results(tracker))
-        elif is_dataset(workspace.sequences):
-            for text in results.remove_damaged(workspace, tracker):
-                _log.warning("removed a damaged result, to be run again: %s", text)
-            if reason := record.stale(workspace, tracker):
-                _log.warning("%s; FORCE=1 runs all again", reason)
-        toolkit.clear_cache(workspace)
-        started = time.time() - 1
-        options = ["--persist"] if persist else []
-        with record.recorded(workspace, tracker):
-            run = toolkit.run_toolkit(workspace, "evaluate", *options, tracker)
-        if not is_dataset(workspace.sequences):
-            raise VotError(
-                f"the toolkit made no data set:\n{run.tail()}\nwhole output: {run.log}\n"
-                "With the data set at hand, name its folder (the one with list.txt): SEQUENCES=..."
-            )
-        problems = [p for p in results.check_results(workspace, tracker) if p.fatal]
-        if problems:
-            raise VotError(_failure(workspace, tracker, run, problems, started))
+        _evaluate(workspace, tracker, force, persist)
+
+
+def _evaluate(workspace: Workspace, tracker: str, force: bool, persist: bool) -> None:
+    """As `evaluate`, in a workspace that is held."""
+    if force:
+        toolkit.remove_folder(workspace.results(tracker))
+    elif is_dataset(workspace.sequences):
+        for text in results.remove_damaged(workspace, tracker):
+            _log.warning("removed a damaged result, to be run again: %s", text)
+        if reason := record.stale(workspace, tracker):
+            _log.warning("%s; FORCE=1 runs all again", reason)
+    toolkit.clear_cache(workspace)
+    started = time.time() - 1
+    options = ["--persist"] if persist else []
+    with record.recorded(workspace, tracker):
+        run = toolkit.run_toolkit(workspace, "evaluate", *options, tracker)
+    if not is_dataset(workspace.sequences):
+        raise VotError(
+            f"the toolkit made no data set:\n{run.tail()}\nwhole output: {run.log}\n"
+            "With the data set at hand, name its folder (the one with list.txt): SEQUENCES=..."
+        )
+    problems = [p for p in results.check_results(workspace, tracker) if p.fatal]
+    if problems:
+        raise VotError(_failure(workspace, tracker, run, problems, started))
 
 
 def _failure(
@@ -113,8 +118,9 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     try:
         workspace = workspace_of(args)
-        prepare_data(workspace, args.sequences, args.force)
-        evaluate(workspace, args.tracker, args.force, args.persist)
+        with toolkit.exclusive(workspace):
+            prepare_data(workspace, args.sequences, args.force)
+            _evaluate(workspace, args.tracker, args.force, args.persist)
         scores.show(workspace, args.tracker)
     except (VotError, OSError) as error:
         print(f"\nevaluate failed: {error}", file=sys.stderr)
