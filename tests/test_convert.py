@@ -319,7 +319,9 @@ def test_a_sequence_without_length_is_as_long_as_its_frames(tmp_path: Path) -> N
         read_dataset(tmp_path / "data")
 
 
-def test_an_object_starts_where_the_toolkit_sees_it(tmp_path: Path) -> None:
+def test_an_object_starts_where_the_toolkit_sees_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A start one pixel wide reaches the tracker as an empty mask and ends the whole sequence."""
     io = pytest.importorskip("vot.region.io")
     write_frames(tmp_path / "raw", "pair", 5)
@@ -330,6 +332,10 @@ def test_an_object_starts_where_the_toolkit_sees_it(tmp_path: Path) -> None:
         labels[62, 3] = 9
         Image.fromarray(labels).save(path)
     convert(tmp_path / "raw", tmp_path / "data")
+    masks = tmp_path / "raw" / "pair" / "masks"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{masks}: object 9 is left out: it is never two by two pixels"
+    ]
     folder = tmp_path / "data" / "pair"
     (info,) = read_dataset(tmp_path / "data")
     assert info.objects == ("01", "03", "07") and info.starts["07"] == 2

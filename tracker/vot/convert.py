@@ -10,7 +10,7 @@ counts as background, unless a sequence has no other value: then it is its one o
 A mask belongs to the frame of the same name or number (`tracker.vot.pairing`). A frame without a
 mask file is unknown ground truth; an object that has been seen and is not in a mask is absent. An
 object starts where it is two pixels wide and high: the toolkit takes a thinner mask for an empty
-one.
+one. One that never is, is left out with a warning.
 
 Frames become `%08d.jpg`, or `%08d.png` where they are no JPEGs: the toolkit takes no other names,
 and tells the kind of a picture by its content.
@@ -139,6 +139,7 @@ def groundtruth(frames: Sequence[Path], masks: Path, size: tuple[int, int]) -> d
         raise VotError(f"no masks (*.png) in {masks}")
     paths = pair_masks(frames, found)
     lines: dict[int, list[str]] = {}
+    seen: set[int] = set()
     for index, (frame, path) in enumerate(zip(frames, paths, strict=True)):
         labels = None if path is None else read_labels(path)
         if labels is not None:
@@ -146,10 +147,13 @@ def groundtruth(frames: Sequence[Path], masks: Path, size: tuple[int, int]) -> d
             for label in np.unique(labels[labels > 0]).tolist():
                 if label not in lines and _can_start(labels == label):
                     lines[label] = [UNKNOWN_LINE] * index
+                seen.add(label)
         for label, text in lines.items():
             text.append(_line(labels, label))
     if not lines:
         raise VotError(f"the masks in {masks} hold no object of two by two pixels")
+    for label in sorted(seen - {*lines, VOID}):
+        _log.warning("%s: object %d is left out: it is never two by two pixels", masks, label)
     only = lines.pop(VOID, None)
     if not lines:
         lines = {1: only}
