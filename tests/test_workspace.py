@@ -14,7 +14,7 @@ from tests.vot_data import workspace as workspace
 from tracker.alone import alone_in
 from tracker.vot import evaluate, record, results, toolkit
 from tracker.vot import workspace as module
-from tracker.vot.dataset import is_dataset
+from tracker.vot.dataset import groundtruth_files, is_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint, program
 from tracker.vot.workspace import DEFAULT_WORKSPACE, Workspace, workspace_of
@@ -283,3 +283,22 @@ def test_no_workspace_no_config_no_data(tmp_path: Path) -> None:
     with pytest.raises(VotError, match=r"no list\.txt"):
         Workspace(tmp_path).dataset()
     assert Workspace(tmp_path).sequences == tmp_path / "sequences"
+
+
+def test_ground_truth_is_chosen_as_the_toolkit_does(workspace: Workspace) -> None:
+    from vot.dataset.common import read_sequence
+
+    folder = workspace.sequences / "single"
+    (line,) = {p.read_text() for p in folder.glob("groundtruth_*.txt")}
+    (folder / "groundtruth.txt").write_text(line)
+    (folder / "groundtruth_07.txt").write_text(line)
+    (folder / "groundtruth_01.txt").unlink(missing_ok=True)
+    assert list(read_sequence(str(folder)).objects()) == ["07"]
+    assert groundtruth_files(folder) == {"07": folder / "groundtruth_07.txt"}
+    (folder / "groundtruth_07.txt").unlink()
+    assert list(groundtruth_files(folder).values()) == [folder / "groundtruth.txt"]
+    with (folder / "sequence").open("a") as file:
+        file.write("groundtruth=boxes.txt\n")
+    (folder / "groundtruth.txt").rename(folder / "boxes.txt")
+    assert list(groundtruth_files(folder).values()) == [folder / "boxes.txt"]
+    assert len(read_sequence(str(folder)).objects()) == 1

@@ -3,7 +3,9 @@
     DATA/list.txt                        one sequence name a line
     DATA/NAME/sequence                   key=value lines
     DATA/NAME/color/%08d.jpg             frames, from 1
-    DATA/NAME/groundtruth_<id>.txt       one region a frame (groundtruth.txt: one object)
+    DATA/NAME/groundtruth_<id>.txt       one region a frame
+    DATA/NAME/groundtruth.txt            one object, where there is no groundtruth_<id>.txt; the
+                                         key `groundtruth` of `sequence` gives another name
 
 Only this layout is read and written here; the toolkit knows a few more.
 """
@@ -72,13 +74,12 @@ def read_metadata(folder: Path) -> dict[str, str]:
 
 def groundtruth_files(folder: Path) -> dict[str, Path]:
     """Object id -> ground truth file, sorted by id."""
-    files = {path.stem.removeprefix("groundtruth_"): path for path in _groundtruths(folder)}
+    paths = sorted(folder.glob("groundtruth_*.txt"))
+    if not paths:
+        single = folder / read_metadata(folder).get("groundtruth", "groundtruth.txt")
+        return {"groundtruth": single} if single.is_file() else {}
+    files = {path.stem.removeprefix("groundtruth_"): path for path in paths}
     return {name: files[name] for name in sorted(files) if not name.startswith("_")}
-
-
-def _groundtruths(folder: Path) -> list[Path]:
-    single = folder / "groundtruth.txt"
-    return [single] if single.is_file() else list(folder.glob("groundtruth_*.txt"))
 
 
 def read_sequence(folder: Path) -> SequenceInfo:
