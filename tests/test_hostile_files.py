@@ -6,8 +6,10 @@ import ast
 import os
 import pickle
 import random
+import re
 import shutil
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,45 @@ def test_force_removes_nothing_but_results_of_a_tracker(workspace: Workspace, na
     with pytest.raises(VotError, match="names no tracker"):
         evaluate.evaluate(workspace, name, force=True)
     assert set(files) <= set(workspace.folder.rglob("*"))
+
+
+@pytest.mark.parametrize("name", ["50%d", "pair[1]"])
+def test_names_that_are_patterns_to_the_toolkit_are_refused(
+    workspace: Workspace, name: str
+) -> None:
+    (workspace.sequences / "pair").rename(workspace.sequences / name)
+    (workspace.sequences / "list.txt").write_text(f"{name}\n")
+    with pytest.raises(VotError, match=rf"takes '{re.escape(name)}' for a pattern.*rename it"):
+        read_dataset(workspace.sequences)
+    moved = workspace.folder.rename(workspace.folder.with_name("100%d"))
+    with pytest.raises(VotError, match="'100%d' for a pattern"):
+        read_dataset(moved / "sequences")
+
+
+def test_the_size_is_compared_with_the_first_frame(workspace: Workspace) -> None:
+    _spoilt(workspace.sequences / "pair" / "sequence", b"width=96", b"width=30")
+    said = r"pair/sequence says 30 x 64, 00000001\.\w+ is 96 x 64; correct width="
+    with pytest.raises(VotError, match=said):
+        read_dataset(workspace.sequences)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda lines: [*lines, "0", "0"], r"_01\.txt has 26 lines, the sequence 24 frames"),
+        (lambda lines: ["0"] * 24, r"_01\.txt never gives its object: none of its 24 lines"),
+        (lambda lines: [], r"none of its 0 lines"),
+        (lambda lines: ["0", "m0,0,0,0,0"], r"_01\.txt, line 2: m0,0,0,0,0 is an empty mask"),
+        (lambda lines: ["mx"], r"_01\.txt, line 1: not a region: 'mx'"),
+    ],
+)
+def test_ground_truth_that_starts_nothing_or_is_too_long_is_refused(
+    workspace: Workspace, change: Callable[[list[str]], list[str]], said: str
+) -> None:
+    path = workspace.sequences / "pair" / "groundtruth_01.txt"
+    path.write_text("".join(f"{line}\n" for line in change(path.read_text().splitlines())))
+    with pytest.raises(VotError, match=said):
+        read_dataset(workspace.sequences)
+    chosen = Namespace(stack=None, sequences=None, workspace=workspace.folder, tracker="Still")
+    with pytest.raises(VotError, match=said):
+        module_workspace.workspace_of(chosen)

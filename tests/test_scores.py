@@ -124,3 +124,11 @@ def test_a_report_that_is_not_made_is_an_error(workspace: Workspace, monkeypatch
 )
 def test_measures_are_named(kind: str, answer: list, expected: dict) -> None:
     assert scores._named(f"vot.analysis.{kind}", answer) == expected
+
+
+def test_ground_truth_that_ends_early_is_told(workspace: Workspace, capsys) -> None:
+    for path in (workspace.sequences / "single").glob("groundtruth_*.txt"):
+        path.write_text("\n".join(path.read_text().splitlines()[:9]) + "\n")
+    rows = {row.sequence: row.frames for row in scores.show(workspace, "Still")}
+    assert rows == {"pair": 24, "single": 9, "all": 33}
+    assert "note: single: the ground truth ends after 9 of 24 frames" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +216,16 @@ def test_points_need_a_tracker_of_the_folder_protocol(tmp_path: Path) -> None:
         workspace.workspace_of(parser.parse_args(where))
     chosen = workspace.workspace_of(parser.parse_args([*where, "--tracker", "HQTrackPoint"]))
     assert chosen.stack_name == "vots2026/point"
+
+
+def test_single_object_experiments_refuse_names_that_meet(tmp_path: Path) -> None:
+    data = _data(tmp_path)
+    shutil.copytree(data / "walk", data / "walk_02")
+    metadata = data / "walk_02" / "sequence"
+    metadata.write_text(metadata.read_text().replace("name=walk", "name=walk_02"))
+    shutil.copyfile(data / "walk" / "groundtruth_object.txt", data / "walk" / "groundtruth_02.txt")
+    dataset.write_list(data, ["walk", "walk_02"])
+    said = r"walk \(object 02\) and sequence walk_02 \(object object\) are both 'walk_02'.*rename"
+    with pytest.raises(VotError, match=said):
+        _files(data, {"u": {"type": "unsupervised"}})
+    assert len(_files(data, {"u": {"type": "unsupervised", "multiobject": True}})) == 3

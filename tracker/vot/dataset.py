@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracker.vot import soundness
 from tracker.vot.errors import VotError
 from tracker.vot.regions import UNKNOWN_LINE
 from tracker.vot.text import read_lines
@@ -30,6 +31,7 @@ class SequenceInfo:
     (areas to ignore). length: frames, stated or counted. size: (width, height) in pixels, None when
     not stated.
     starts: the frame (from 0) in which each object starts: its first line that is not `0`.
+    known: frames that have a line of ground truth; those after them are not scored.
     """
 
     name: str
@@ -38,6 +40,7 @@ class SequenceInfo:
     size: tuple[int, int] | None
     objects: tuple[str, ...]
     starts: Mapping[str, int]
+    known: int
 
 
 def is_dataset(folder: Path) -> bool:
@@ -84,6 +87,7 @@ def groundtruth_files(folder: Path) -> dict[str, Path]:
 
 def read_sequence(folder: Path) -> SequenceInfo:
     """What is known of one sequence; VotError when it cannot be used."""
+    soundness.check_path(folder)
     metadata = read_metadata(folder)
     files = groundtruth_files(folder)
     if not files:
@@ -94,9 +98,14 @@ def read_sequence(folder: Path) -> SequenceInfo:
     )
     length = length or count_frames(folder, metadata)
     starts = {name: first_known(text) for name, text in lines.items()}
+    for name, path in files.items():
+        soundness.check_groundtruth(path, lines[name], starts[name], length)
     name = checked_name(metadata.get("name", folder.name), folder / "sequence")
     size = (width, height) if width and height else None
-    return SequenceInfo(name, folder, length, size, tuple(files), starts)
+    if size is not None:
+        soundness.check_size(folder, _first_frame(folder, metadata), size)
+    known = max(map(len, lines.values()))
+    return SequenceInfo(name, folder, length, size, tuple(files), starts, known)
 
 
 def _whole_number(folder: Path, metadata: Mapping[str, str], key: str) -> int:
@@ -116,15 +125,13 @@ def count_frames(folder: Path, metadata: Mapping[str, str]) -> int:
     Data sets that the toolkit has downloaded need not state their length, and their ground truth
     may end early. VotError when there is no frame at all.
     """
-    channels = (metadata.get(f"channels.{name}") for name in ("color", "depth", "ir"))
-    pattern = next(filter(None, channels), "color").replace("\\", "/")
-    path = folder / (pattern if Path(pattern).suffix else f"{pattern}/%08d.jpg")
+    path = _frames(folder, metadata)
     try:
         path.name % 1
     except (TypeError, ValueError) as error:
         raise VotError(
-            f"{folder / 'sequence'}: the channel {pattern!r} holds no number such as %08d, and "
-            "there is no length; correct one of them"
+            f"{folder / 'sequence'}: the channel {str(path.relative_to(folder))!r} holds no number "
+            "such as %08d, and there is no length; correct one of them"
         ) from error
     length = 0
     while path.with_name(path.name % (length + 1)).is_file():
@@ -132,6 +139,21 @@ def count_frames(folder: Path, metadata: Mapping[str, str]) -> int:
     if not length:
         raise VotError(f"{folder}: `sequence` states no length, and there is no {path} from 1")
     return length
+
+
+def _frames(folder: Path, metadata: Mapping[str, str]) -> Path:
+    """The path of the frames, with a pattern such as %08d for their number."""
+    channels = (metadata.get(f"channels.{name}") for name in ("color", "depth", "ir"))
+    pattern = next(filter(None, channels), "color").replace("\\", "/")
+    return folder / (pattern if Path(pattern).suffix else f"{pattern}/%08d.jpg")
+
+
+def _first_frame(folder: Path, metadata: Mapping[str, str]) -> Path:
+    path = _frames(folder, metadata)
+    try:
+        return path.with_name(path.name % 1)
+    except (TypeError, ValueError):
+        return path
 
 
 def first_known(lines: Sequence[str]) -> int:

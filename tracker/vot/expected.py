@@ -14,6 +14,7 @@ from typing import Any
 
 from tracker.vot.dataset import SequenceInfo, anchors
 from tracker.vot.errors import VotError
+from tracker.vot.soundness import check_single_names
 
 _CLASSES = "tracker.vot.experiments."
 # The toolkit stops a supervised experiment when this many repetitions are equal.
@@ -53,16 +54,26 @@ def kind_of(settings: Mapping[str, Any]) -> str:
 def expected_files(
     results: Path, stack: Mapping[str, Any], dataset: list[SequenceInfo]
 ) -> list[TrajectoryFile]:
-    """All trajectories, given the folder of a tracker's results; VotError for an empty stack."""
+    """All trajectories, given the folder of a tracker's results.
+
+    VotError for an empty stack, and where two sequences would write to the same place.
+    """
     experiments = stack.get("experiments")
     if not isinstance(experiments, dict) or not experiments:
         raise VotError("the stack names no experiments")
+    for settings in experiments.values():
+        check_single_names((info.name, _origin(info)) for info in _sequences(settings, dataset))
     return [
         file
         for name, settings in experiments.items()
         for info in _sequences(settings, dataset)
         for file in _files(results / name / info.name, name, settings, info)
     ]
+
+
+def _origin(info: SequenceInfo) -> str:
+    """What a sequence of an experiment is of: a sequence of the data set, with its objects."""
+    return f"sequence {info.folder.name} (object {', '.join(info.objects)})"
 
 
 def _sequences(settings: Mapping[str, Any], dataset: list[SequenceInfo]) -> Iterator[SequenceInfo]:

@@ -157,12 +157,23 @@ def collect(workspace: Workspace, tracker: str) -> list[Row]:
 
 
 def _lengths(workspace: Workspace) -> dict[str, int]:
-    """Frames of every sequence, and of what single-object experiments call its objects."""
-    lengths = {}
-    for info in workspace.dataset():
-        names = (info.name, *(f"{info.name}_{object_id}" for object_id in info.objects))
-        lengths.update(dict.fromkeys(names, info.length))
-    return lengths
+    """Scored frames of every sequence, and of what single-object experiments call its objects."""
+    lengths: dict[str, int] = {}
+    dataset = workspace.dataset()
+    for info in dataset:
+        names = (f"{info.name}_{object_id}" for object_id in info.objects)
+        lengths.update(dict.fromkeys(names, info.known))
+    return lengths | {info.name: info.known for info in dataset}
+
+
+def _unscored(workspace: Workspace) -> list[str]:
+    """Sequences whose ground truth ends early, with the numbers."""
+    return [
+        f"{info.name}: the ground truth ends after {info.known} of {info.length} frames; the "
+        "rest is tracked and not scored"
+        for info in workspace.dataset()
+        if info.known < info.length
+    ]
 
 
 def _rate(measured: Iterable[tuple[int, float] | None]) -> float | None:
@@ -233,8 +244,8 @@ def show(workspace: Workspace, tracker: str) -> list[Row]:
     print(format_table(rows))
     if all(getattr(row, name) is None for row in rows for name in _measures()):
         print("The stack has no analyses: its scores come from the evaluation server.")
-    for problem in problems:
-        print(f"note: {problem}")
+    for note in (*problems, *_unscored(workspace)):
+        print(f"note: {note}")
     if stale:
         print(f"note: {stale}; FORCE=1 runs all again")
     print("saved: " + ", ".join(str(path) for path in paths))

@@ -187,6 +187,7 @@ def workspace_of(args: argparse.Namespace) -> Workspace:
     """The workspace that the arguments mean; made when it is not there.
 
     Data that are not in VOT format are expected, converted, in the workspace's `sequences`.
+    Data that are there are looked through: VotError for what would fail in the midst of a run.
     """
     if args.stack in REFUSED_STACKS:
         raise VotError(f"cannot run {args.stack}: {REFUSED_STACKS[args.stack]}")
@@ -195,6 +196,14 @@ def workspace_of(args: argparse.Namespace) -> Workspace:
             f"{args.stack} gives points, which TraX cannot carry: name a tracker of the folder "
             "protocol, TRACKER=HQTrackPoint"
         )
+    workspace = _chosen(args)
+    if is_dataset(workspace.sequences):
+        workspace.expected(args.tracker)
+    return workspace
+
+
+def _chosen(args: argparse.Namespace) -> Workspace:
+    """The workspace of `workspace_of`, whatever its data are."""
     if args.workspace is not None and args.sequences is None and args.stack is None:
         return _known(Workspace(args.workspace.resolve()))
     if args.sequences is None and args.stack is None:

@@ -1,0 +1,91 @@
+"""What the toolkit or a tracker would fail on, in the midst of a run: told before it begins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from tracker.frames import PICTURE_ERRORS
+from tracker.vot.errors import VotError
+from tracker.vot.regions import UNKNOWN_LINE, MaskRegion, parse_region
+
+# The toolkit takes paths as patterns: `%` of frame numbers, brackets of glob.
+_PATTERN = re.compile(r"%|\[.+\]")
+_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)
+
+
+def check_path(folder: Path) -> None:
+    """VotError when a name on the way to a sequence is a pattern to the toolkit."""
+    path = folder.absolute()
+    for part in path.parts:
+        if _PATTERN.search(part):
+            raise VotError(
+                f"{path}: the toolkit takes {part!r} for a pattern and finds nothing; rename it "
+                "without %, [ and ]"
+            )
+
+
+def check_size(folder: Path, frame: Path, size: tuple[int, int]) -> None:
+    """VotError when the first frame has another (width, height) than `sequence` says.
+
+    Only the header is read; a frame that is missing or damaged is told where it is read.
+    """
+    try:
+        with Image.open(frame) as picture:
+            width, height = picture.size
+            if picture.getexif().get(_ORIENTATION) in _TURNED:
+                width, height = height, width
+    except PICTURE_ERRORS:
+        return
+    if (width, height) != size:
+        raise VotError(
+            f"{folder / 'sequence'} says {size[0]} x {size[1]}, {frame.name} is "
+            f"{width} x {height}; correct width= and height="
+        )
+
+
+def check_groundtruth(path: Path, lines: Sequence[str], start: int, length: int) -> None:
+    """VotError when an object has more lines than there are frames, or no mask to start with.
+
+    Fewer lines are allowed: the toolkit takes the rest for unknown, and does not score it.
+    """
+    if len(lines) > length:
+        raise VotError(
+            f"{path} has {len(lines)} lines, the sequence {length} frames; take out the lines "
+            f"after {length}, or correct length= in {path.parent / 'sequence'}"
+        )
+    if start == len(lines):
+        raise VotError(
+            f"{path} never gives its object: none of its {len(lines)} lines is other than "
+            f"`{UNKNOWN_LINE}`; remove the file"
+        )
+    if not lines[start].startswith("m"):
+        return
+    try:
+        region = parse_region(lines[start])
+    except VotError as error:
+        raise VotError(f"{path}, line {start + 1}: {error}") from error
+    if isinstance(region, MaskRegion) and not region.area:
+        raise VotError(
+            f"{path}, line {start + 1}: {lines[start]} is an empty mask, which starts no object; "
+            f"write `{UNKNOWN_LINE}` until it appears"
+        )
+
+
+def check_single_names(names: Iterable[tuple[str, str]]) -> None:
+    """VotError when two sequences of a single-object experiment have one name.
+
+    names: (name in the results, what it is of). Both would be written to the same place.
+    """
+    found: dict[str, str] = {}
+    for name, origin in names:
+        other = found.setdefault(name, origin)
+        if other != origin:
+            raise VotError(
+                f"{other} and {origin} are both {name!r} where every object is run apart, and "
+                "their results would be mixed; rename one of the sequences"
+            )
