@@ -174,6 +174,9 @@ def test_damaged_bundled_weights(tmp_path: Path, damage: str) -> None:
         ("protocol = python", "traxpython is the one for masks"),
         ("command = tracker.nothing", "no module tracker.nothing"),
         ("paths = elsewhere", "no module tracker.attach"),
+        ("env_HQTRACK_WEIGHS = /x", "nobody reads HQTRACK_WEIGHS; write env_HQTRACK_WEIGHTS"),
+        ("meta_note = 50% done", "meta_note = 50% done: the toolkit cannot read .* write %%"),
+        ("env_HQTRACK_WEIGHTS = /nowhere/w", "= /nowhere/w: there is no such folder"),
         ("author = Jane", "does not start a tracker with author; .* written meta_author"),
     ],
 )
@@ -188,6 +191,20 @@ def test_what_the_toolkit_would_not_take(tmp_path: Path, line: str, fault: str) 
     assert finding.state == FAIL
     assert re.search(fault, finding.text)
     assert str(registry) in finding.remedy
+
+
+def test_variables_of_any_case_are_taken_as_the_toolkit_does(tmp_path: Path) -> None:
+    registry = tmp_path / "trackers.ini"
+    registry.write_text(
+        f"[Mine]\nprotocol = traxpython\ncommand = tracker.attach\npaths = {PROJECT}\n"
+        "env_hqtrack_set = memory__interval=3\nmeta_note = 50%% done\n"
+    )
+    from vot.tracker import Registry
+
+    [tracker] = Registry([str(registry)])
+    assert tracker._envvars == {"HQTRACK_SET": "memory__interval=3"}
+    [finding] = files.check_registry(registry)
+    assert finding.state == OK, finding
 
 
 def test_a_tracker_that_is_not_listed_fails_without_a_round_trip(

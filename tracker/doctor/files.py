@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker import weights
+from tracker.doctor import registry_values
 from tracker.doctor.finding import FAIL, NOTE, OK, Finding
 from tracker.resident.places import PlaceError, runtime_folder
 
@@ -117,6 +118,7 @@ def _check_section(path: Path, name: str, parser: configparser.ConfigParser) -> 
         faults.append("vot-toolkit 0.9.0 fails on a timeout of the folder protocol")
     if not settings.get("command"):
         faults.append("there is no command")
+    faults += registry_values.faults_of(name, parser)
     if unknown := _unknown_keys(settings):
         faults.append(
             f"the toolkit does not start a tracker with {', '.join(unknown)}; "

@@ -27,6 +27,14 @@ _DEFAULTS: Mapping[str, str] = {
     "start_seconds": "600",
     "hangup_seconds": "120",
 }
+VARIABLES = frozenset(
+    f"HQTRACK_{name}"
+    for name in (
+        *("PRESET", "WEIGHTS", "DEVICE", "FACTORY", "SET", "RUNTIME_DIR", "IN_PROCESS"),
+        *("IDLE_SECONDS", "START_SECONDS", "HANGUP_SECONDS"),
+    )
+)
+"""All variables of this project that a section of trackers.ini can set."""
 
 
 class OptionsError(ValueError):
