@@ -130,17 +130,18 @@ def test_redetection_has_the_length_of_its_transformer(tmp_path: Path) -> None:
     assert found == {"r/walk/walk_001": (20, {"object": 0})}
 
 
-def test_repetitions_may_end_after_three_equal_ones(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".bin", ".txt"])
+def test_repetitions_may_end_after_three_equal_ones(tmp_path: Path, suffix: str) -> None:
     data, settings = _data(tmp_path), {"s": {"type": OURS["supervised"], "repetitions": 15}}
     assert len(_files(data, settings)) == 15
     folder = data / "results" / "s" / "walk"
     folder.mkdir(parents=True)
     for number in (1, 2, 3):
-        (folder / f"walk_{number:03d}.bin").write_bytes(b"same")
+        (folder / f"walk_{number:03d}{suffix}").write_bytes(b"same")
     assert [Path(name).name for name in _files(data, settings)] == [
         "walk_001", "walk_002", "walk_003",
     ]  # fmt: skip
-    (folder / "walk_003.bin").write_bytes(b"other")
+    (folder / f"walk_003{suffix}").write_bytes(b"other")
     assert len(_files(data, settings)) == 15
 
 

@@ -302,3 +302,15 @@ def test_ground_truth_is_chosen_as_the_toolkit_does(workspace: Workspace) -> Non
     (folder / "groundtruth.txt").rename(folder / "boxes.txt")
     assert list(groundtruth_files(folder).values()) == [folder / "boxes.txt"]
     assert len(read_sequence(str(folder)).objects()) == 1
+
+
+def test_a_version_in_the_registry_is_named(workspace: Workspace, capsys) -> None:
+    registry = workspace.folder / "trackers.ini"
+    registry.write_text(registry.read_text().replace("[Broken]", "version = v2\n\n[Broken]"))
+    arguments = ["--workspace", str(workspace.folder), "--tracker"]
+    assert evaluate.main([*arguments, "Still"]) == 1
+    said = capsys.readouterr().err
+    assert "[Still] version = v2" in said and "ask for TRACKER=Still@v2" in said
+    assert evaluate.main([*arguments, "Still@v2"]) == 0
+    assert trajectory(workspace).parent.parent.parent.name == "Still"
+    assert (workspace.results("Still@v2") / "baseline/pair/pair_01_001.bin").is_file()

@@ -38,12 +38,17 @@ class TrajectoryFile:
     @property
     def files(self) -> list[Path]:
         """The files that exist; more than one is an error of its own."""
-        names = [self.stem.with_name(self.stem.name + suffix) for suffix in (".bin", ".txt")]
-        return [path for path in names if path.is_file()]
+        return _files_of(self.stem)
 
     def values(self, name: str) -> Path:
         """The file of a property, for instance `time`."""
         return self.stem.with_name(f"{self.stem.name}_{name}.value")
+
+
+def _files_of(stem: Path) -> list[Path]:
+    """The files of a trajectory: .txt in place of .bin where VOT_RESULTS_BINARY is 0."""
+    names = [stem.with_name(stem.name + suffix) for suffix in (".bin", ".txt")]
+    return [path for path in names if path.is_file()]
 
 
 def kind_of(settings: Mapping[str, Any]) -> str:
@@ -131,8 +136,9 @@ def _repetitions(folder: Path, settings: Mapping[str, Any], info: SequenceInfo) 
     stops = str(settings.get("early_stop", True)).lower() != "false"
     if not stops or wanted <= _EQUAL_REPETITIONS or len(info.objects) > 1:
         return wanted
-    names = [f"{info.name}_{number:03d}.bin" for number in range(1, wanted + 1)]
-    there = [folder / name for name in names if (folder / name).is_file()]
+    numbers = range(1, wanted + 1)
+    stems = [folder / f"{info.name}_{number:03d}" for number in numbers]
+    there = [files[0] for stem in stems if (files := _files_of(stem))]
     first = there[:_EQUAL_REPETITIONS]
     equal = len(first) == _EQUAL_REPETITIONS and len({path.read_bytes() for path in first}) == 1
     return len(there) if equal else wanted

@@ -197,9 +197,26 @@ def workspace_of(args: argparse.Namespace) -> Workspace:
             "protocol, TRACKER=HQTrackPoint"
         )
     workspace = _chosen(args)
+    check_version(workspace, args.tracker)
     if is_dataset(workspace.sequences):
         workspace.expected(args.tracker)
     return workspace
+
+
+def check_version(workspace: Workspace, tracker: str) -> None:
+    """VotError when the registry gives a tracker a version, and `tracker` names none.
+
+    The toolkit writes the results of such a tracker to NAME@VERSION.
+    """
+    from tracker.vot.registry import read_registry, registry_files
+
+    for path in registry_files(workspace):
+        version = read_registry(path).get(tracker, {}).get("version")
+        if version is not None:
+            raise VotError(
+                f"{path} gives [{tracker}] version = {version}, and its results lie in "
+                f"{tracker}@{version}; ask for TRACKER={tracker}@{version}"
+            )
 
 
 def _chosen(args: argparse.Namespace) -> Workspace:
