@@ -13,7 +13,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,14 +27,6 @@ _DEFAULTS: Mapping[str, str] = {
     "start_seconds": "600",
     "hangup_seconds": "120",
 }
-VARIABLES = frozenset(
-    f"HQTRACK_{name}"
-    for name in (
-        *("PRESET", "WEIGHTS", "DEVICE", "FACTORY", "SET", "RUNTIME_DIR", "IN_PROCESS"),
-        *("IDLE_SECONDS", "START_SECONDS", "HANGUP_SECONDS"),
-    )
-)
-"""All variables of this project that a section of trackers.ini can set."""
 
 
 class OptionsError(ValueError):
@@ -72,6 +64,13 @@ class ServeOptions:
         for name in ("idle_seconds", "start_seconds", "hangup_seconds"):
             argv += [f"--{name.replace('_', '-')}", f"{getattr(self, name):g}"]
         return argv
+
+
+VARIABLES = frozenset(
+    {"HQTRACK_SET", "HQTRACK_RUNTIME_DIR"}
+    | {f"HQTRACK_{field.name.upper()}" for field in fields(ServeOptions)} - {"HQTRACK_SETTINGS"}
+)
+"""All variables of this project that a section of trackers.ini can set."""
 
 
 class _Parser(argparse.ArgumentParser):
