@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -114,7 +115,7 @@ def test_incomplete_frames_are_skipped_for_at_most_another_interval():
     memory = LongTermMemory(capacity=9, interval=3, incomplete="skip")
     memory.add_reference(0, frame(0))
     for number in range(1, 20):
-        memory.offer(number, frame(number), complete=number in (4, 9))
+        memory.offer(number, frame(number), functools.partial({4, 9}.__contains__, number))
     assert memory.frames == (15, 9, 4, 0)
 
 

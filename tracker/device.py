@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,18 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def download(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """Tensors of one device as arrays; the device is waited for once, whatever their number.
+
+    The arrays are in memory that a GPU can write to, which is scarce: copy what is to stay.
+    """
+    device = tensors[0].device
+    arrays = tuple(tensor.to("cpu", non_blocking=True).numpy() for tensor in tensors)
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
+    return arrays
 
 
 class SideStream:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tracker.device import SideStream, upload
+from tracker.device import SideStream, download, upload
 from tracker.prompts import BoxPrompt, PointPrompt, Prompt
 
 BOXES_PER_CALL = 32
@@ -152,9 +152,8 @@ class MaskRefiner:
                 full = self._to_frame(one, code)
                 found.append(full > self._model.mask_threshold)
                 if logits is not None:
-                    logits[index] = full.cpu().numpy()
-            masks[part] = torch.stack(found).cpu().numpy()
-            scores[part] = predicted[:, 0].cpu().numpy()
+                    (logits[index],) = download(full)
+            masks[part], scores[part] = download(torch.stack(found), predicted[:, 0])
             start += len(small)
         return Refinement(masks, scores, logits)
 
@@ -177,13 +176,13 @@ class MaskRefiner:
         scale = np.array(code.scaled_size[::-1]) / np.array(code.frame_size[::-1])
 
         def scaled(places: np.ndarray) -> Tensor:
-            return torch.as_tensor(places * scale, dtype=torch.float32, device=self.device)
+            return upload(torch.from_numpy((places * scale).astype(np.float32)), self.device)
 
         boxes = points = None
         if marks.boxes is not None:
             boxes = scaled(marks.boxes.reshape(-1, 2, 2)).flatten(1)
         if marks.points is not None:
-            kinds = torch.as_tensor(marks.on_object, dtype=torch.int, device=self.device)
+            kinds = upload(torch.from_numpy(marks.on_object.astype(np.int32)), self.device)
             points = scaled(marks.points)[None], kinds[None]
         prompts, no_mask = self._model.prompt_encoder(points=points, boxes=boxes, masks=None)
         return self._model.mask_decoder(

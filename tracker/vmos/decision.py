@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tracker.device import download
 from tracker.labels import label_dtype
 
 PROBABILITY_FLOOR = 1e-5
@@ -67,11 +68,9 @@ def _tally(logits: Tensor) -> Tally:
     """Of logits [1 + N, H, W], on any device."""
     best, labels = logits.max(dim=0)
     probability = torch.exp(best - torch.logsumexp(logits, dim=0))
-    places = labels.flatten()
-    areas = torch.bincount(places, minlength=len(logits))
-    sums = torch.bincount(places, probability.flatten(), minlength=len(logits))
-    narrow = labels.to(torch.uint8 if len(logits) <= 256 else torch.int32)
-    return narrow.cpu().numpy(), sums.cpu().numpy(), areas.cpu().numpy()
+    own = labels == torch.arange(len(logits), device=labels.device)[:, None, None]
+    sums, areas = (own * probability).sum(dim=(1, 2)), own.sum(dim=(1, 2))
+    return download(labels.to(torch.uint8 if len(logits) <= 256 else torch.int32), sums, areas)
 
 
 def _tally_in_bytes(logits: Tensor) -> Tally:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tracker.config import MemoryConfig
+from tracker.device import upload
 from tracker.vmos.memory import FrameMemory, LongTermMemory, ShortTermMemory
 
 Embed = Callable[[Tensor, FrameMemory], FrameMemory]
@@ -46,7 +47,7 @@ class ObjectGroup:
         last = max(self.objects)
         places = torch.zeros(last + 2, dtype=torch.uint8)
         places[self.objects] = torch.arange(1, len(self.objects) + 1, dtype=torch.uint8)
-        return torch.take(places.to(labels.device), labels.clamp(max=last + 1).long())
+        return torch.take(upload(places, labels.device), labels.clamp(max=last + 1).long())
 
     def shares(self, places: Tensor) -> Tensor:
         """Places [H, W] -> one-hot [1, 1 + objects, H, W] float32, background first."""
@@ -66,7 +67,7 @@ class ObjectGroup:
     def remember(self, number: int, places: Tensor, memory: FrameMemory) -> None:
         """Frame `number` is the newest."""
         self.short_term.push(number, memory)
-        self.long_term.offer(number, memory, self._complete(places))
+        self.long_term.offer(number, memory, lambda: self._complete(places))
         self._keep(number, places)
 
     def remove(self, labels: Sequence[int], embed: Embed) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,10 +104,12 @@ class LongTermMemory:
         self._references.append((number, memory))
         self._taken(number)
 
-    def offer(self, number: int, memory: FrameMemory, complete: bool = True) -> None:
-        """Take this frame if it is due; `complete`: no object is absent in it."""
-        due = self._interval + (0 if complete else self._patience)
-        if self._room and number - self._last >= due:
+    def offer(
+        self, number: int, memory: FrameMemory, complete: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Take this frame if it is due; `complete`, asked when it matters: no object is absent."""
+        late = number - self._last - self._interval
+        if self._room and late >= 0 and (late >= self._patience or complete()):
             if len(self._between) == self._room:
                 del self._between[self._least_needed(memory)]
             self._between.append((number, memory))

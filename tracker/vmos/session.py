@@ -215,7 +215,7 @@ class VmosSession:
                     group.short_term.at(grids),
                     1 + len(group.objects),
                 )
-            own = decoded[:, group.channels]
+            own = decoded.index_select(1, upload(torch.tensor(group.channels), self._device))
             logits.append(own.float().contiguous(memory_format=torch.contiguous_format))
             traces.append(of_group)
         return Prediction(frame, tuple(logits), tuple(traces), self.objects, self.count)
@@ -245,8 +245,7 @@ class VmosSession:
                 self._groups.append(ObjectGroup(self._config.memory))
             self._groups[-1].objects.append(label)
         self._count = total
-        model_labels = torch.from_numpy(labels_to_model(labels, frame.input_size).astype(np.int32))
-        model_labels = model_labels.to(self._device)
+        model_labels = self._uploaded(labels_to_model(labels, frame.input_size))
         for group in self._groups[full:]:
             places = group.places_of(model_labels)
             shares = group.shares(places)
@@ -275,7 +274,10 @@ class VmosSession:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _model_labels(self, labels: np.ndarray, size: tuple[int, int]) -> Tensor:
-        return torch.from_numpy(nearest(labels, size).astype(np.int32)).to(self._device)
+        return self._uploaded(nearest(labels, size))
+
+    def _uploaded(self, labels: np.ndarray) -> Tensor:
+        return upload(torch.from_numpy(labels.astype(np.int32)), self._device)
 
 
 def _given(labels: np.ndarray, count: int) -> np.ndarray:
