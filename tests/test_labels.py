@@ -137,6 +137,27 @@ def test_a_one_pixel_object_has_a_box_of_one_pixel() -> None:
     assert L.boxes(labels, 1)[0].tolist() == [[6, 4, 6, 4]]
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype", "count"),
+    [
+        ((7, 11), np.uint8, 3),
+        ((7, 11), np.uint8, 255),
+        ((7, 11), np.uint16, 300),
+        ((4099, 4099), np.uint8, 1),  # more pixels than float32 counts exactly
+    ],
+)
+def test_areas_are_pixels_of_every_object_given_or_not(shape, dtype, count) -> None:
+    labels = np.random.default_rng(0).integers(0, count + 1, shape).astype(dtype)
+    labels[1:, :] = count
+    expected = [(labels == number).sum() for number in range(1, count + 1)]
+    assert L.areas(labels, count).tolist() == expected
+    assert L.areas(labels[:, ::2], count).sum() == (labels[:, ::2] > 0).sum()
+
+
+def test_no_masks_give_an_empty_label_map() -> None:
+    assert L.masks_to_labels(np.zeros((0, 2, 3), bool)).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
 @pytest.mark.parametrize("count", [255, 256, 300])
 def test_more_than_255_objects_widen_the_label_map(count: int) -> None:
     masks = np.zeros((count, 20, 20), bool)

@@ -18,6 +18,7 @@ from tracker.config import ComputeConfig
 from tracker.pipeline import HQTracker
 from tracker.refiner import MaskRefiner
 from tracker.vmos import internimage
+from tracker.vmos.decision import decide
 from tracker.vmos.session import VmosFrame, VmosSession
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real one")
@@ -98,6 +99,17 @@ def test_a_frame_is_waited_for_once_whatever_its_groups_and_memory():
             session.step(frame)
             session.settle()
             assert [wait.split(":")[:2] for wait in device.waits] == [["synchronize", " device.py"]]
+
+
+@pytest.mark.parametrize("objects", [1, 12, 300])
+def test_what_is_decided_there_is_what_is_decided_here(objects):
+    logits = 3 * torch.randn(1, objects + 1, 20, 33, generator=torch.Generator().manual_seed(0))
+    labels, confidence = decide([logits])
+    with pretended_cuda():
+        found, sure = decide([logits.to("cuda")])
+    np.testing.assert_array_equal(found, labels)
+    assert found.dtype == labels.dtype
+    np.testing.assert_allclose(sure, confidence, rtol=1e-5)
 
 
 def refined_life(device: str, waits: list[str]) -> list[np.ndarray]:

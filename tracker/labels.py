@@ -19,7 +19,14 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
+EXACT_IN_FLOAT32 = 1 << 24
+"""Whole numbers up to this one are exact in float32, which OpenCV counts pixels in."""
+
 MAX_OBJECTS = np.iinfo(np.uint16).max
+
+
+Masks = Sequence[np.ndarray] | np.ndarray
+"""Masks [H, W] bool one by one, or together, [N, H, W]."""
 
 
 class MaskError(ValueError):
@@ -92,13 +99,21 @@ def object_numbers(numbers: Iterable[int]) -> set[int]:
 def masks_to_labels(masks: np.ndarray) -> np.ndarray:
     """Label map [H, W] of masks [N, H, W] bool; where masks overlap the smaller lies on top."""
     masks = np.asarray(masks, dtype=bool)
-    return _paint(masks, masks.reshape(len(masks), -1).sum(axis=1))
+    return _paint(masks, masks.shape[1:])
 
 
 def labels_to_masks(labels: np.ndarray, count: int) -> np.ndarray:
     """Masks [count, H, W] bool of a label map [H, W]; empty for an id without pixels."""
     _check_ids(labels, count)
     return labels[None] == np.arange(1, count + 1).astype(label_dtype(count))[:, None, None]
+
+
+def areas(labels: np.ndarray, count: int) -> np.ndarray:
+    """Pixels of the objects 1..count of a label map [H, W], [count] int64."""
+    if labels.dtype == np.uint8 and count < 256 and labels.size <= EXACT_IN_FLOAT32:
+        found = cv2.calcHist([np.ascontiguousarray(labels)], [0], None, [256], [0, 256])
+        return found.ravel()[1 : count + 1].astype(np.int64)
+    return np.bincount(labels.ravel(), minlength=count + 1)[1 : count + 1]
 
 
 def without(labels: np.ndarray, ids: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -133,26 +148,25 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Two empty masks share nothing: 0.
     """
-    intersection = np.count_nonzero(a & b, axis=(-2, -1))
-    union = np.count_nonzero(a | b, axis=(-2, -1))
-    return intersection / np.maximum(union, 1)
+    shared = _pixels(np.logical_and(a, b))
+    return shared / np.maximum(_pixels(a) + _pixels(b) - shared, 1)
 
 
-def gate(vmos_masks: np.ndarray, refined_masks: np.ndarray, threshold: float) -> np.ndarray:
-    """Which refined masks [N, H, W] replace the segmenter's: [N] bool.
+def gate(vmos_masks: Masks, refined_masks: Masks, threshold: float) -> np.ndarray:
+    """Which refined masks replace the segmenter's: [N] bool.
 
     Accepted at an IoU of at least `threshold` (public code: 0.1). An empty refined mask is never
     accepted, whatever the threshold: refining must not make an object vanish.
     """
-    not_empty = np.asarray(refined_masks, dtype=bool).any(axis=(-2, -1))
-    return (iou(vmos_masks, refined_masks) >= threshold) & not_empty
+    pairs = zip(vmos_masks, refined_masks, strict=True)
+    return np.array([new.any() and iou(own, new) >= threshold for own, new in pairs], dtype=bool)
 
 
-def merge(labels: np.ndarray, refined_masks: np.ndarray, accepted: np.ndarray) -> np.ndarray:
+def merge(labels: np.ndarray, refined_masks: Masks, accepted: np.ndarray) -> np.ndarray:
     """A new label map [H, W] in which accepted refined masks replace their objects.
 
-    labels: [H, W], the segmenter's; refined_masks: [N, H, W] bool, mask i for id i + 1;
-    accepted: [N] bool. Refined and kept masks meet by the one rule: the smaller lies on top.
+    labels: [H, W], the segmenter's; refined_masks: N masks, mask i for id i + 1; accepted: [N]
+    bool. Refined and kept masks meet by the one rule: the smaller lies on top.
     (The public code writes an index into the labels present instead of the id: there objects
     2 and 3 come out as 1 where they overlap.)
     """
@@ -160,20 +174,26 @@ def merge(labels: np.ndarray, refined_masks: np.ndarray, accepted: np.ndarray) -
     _check_ids(labels, count)
     if len(refined_masks) != count:
         raise MaskError(f"{len(refined_masks)} refined masks for {count} objects")
-    accepted = np.asarray(accepted, dtype=bool)
-    if not accepted.any():
+    if not np.any(accepted):
         return labels.astype(label_dtype(count))
-    masks = labels_to_masks(labels, count)
-    masks[accepted] = np.asarray(refined_masks, dtype=bool)[accepted]
-    return masks_to_labels(masks)
+    together = enumerate(zip(refined_masks, accepted, strict=True), start=1)
+    masks = [new if taken else labels == number for number, (new, taken) in together]
+    return _paint(masks, labels.shape)
 
 
-def _paint(masks: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    labels = np.zeros(masks.shape[1:], dtype=label_dtype(len(masks)))
-    smallest_first = np.argsort(areas, kind="stable")
+def _paint(masks: Masks, shape: tuple[int, ...]) -> np.ndarray:
+    """Label map [H, W] of masks of this shape; the smaller lies on top, of equal ones the first."""
+    labels = np.zeros(shape, dtype=label_dtype(len(masks)))
+    smallest_first = np.argsort([np.count_nonzero(mask) for mask in masks], kind="stable")
     for index in smallest_first[::-1]:
-        labels[masks[index]] = index + 1
+        np.copyto(labels, index + 1, where=masks[index], casting="unsafe")
     return labels
+
+
+def _pixels(masks: np.ndarray) -> np.ndarray:
+    """How many pixels of masks [..., H, W] are not zero: [...] int64."""
+    planes = np.reshape(masks, (-1, *np.shape(masks)[-2:]))
+    return np.reshape([np.count_nonzero(plane) for plane in planes], np.shape(masks)[:-2])
 
 
 def _check_ids(labels: np.ndarray, count: int) -> None:

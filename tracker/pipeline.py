@@ -15,6 +15,7 @@ from tracker.config import TrackerConfig
 from tracker.frames import check_frame
 from tracker.labels import (
     MaskError,
+    areas,
     boxes,
     check_masks,
     gate,
@@ -256,7 +257,7 @@ class HQTracker:
             objects = [found.get(i, o) for i, o in enumerate(objects)]
         checked = check_masks(objects, image.shape[:2])
         labels = masks_to_labels(checked)
-        visible = np.bincount(labels.ravel(), minlength=len(checked) + 1)[1:] > 0
+        visible = areas(labels, len(checked)) > 0
         for place in np.flatnonzero(~visible) + 1:
             logger.warning("new object %d lies wholly under smaller ones: it starts absent", place)
         return image, labels, len(checked)
@@ -316,12 +317,13 @@ class HQTracker:
         """The answer with the proposals [K, H, W] for objects `prompted` [K] (from 0) merged in."""
         labels, count = segmented.labels, segmented.count
         refined = np.zeros(count, dtype=bool)
-        own = labels[None] == (prompted + 1).astype(labels.dtype)[:, None, None]
+        own = [labels == index + 1 for index in prompted]
         refined[prompted] = gate(own, proposals, self.config.refiner.gate_iou)
-        masks = np.zeros((count, *labels.shape), dtype=bool)
-        masks[prompted] = proposals
+        masks = [np.empty(0)] * count
+        for index, proposal in zip(prompted, proposals, strict=True):
+            masks[index] = proposal
         merged = np.where(labels > known, labels, merge(labels, masks, refined))
-        visible = np.bincount(merged.ravel(), minlength=count + 1)[1:] > 0
+        visible = areas(merged, count) > 0
         confidence = np.where(visible, segmented.confidence, 0).astype(np.float32)
         return FrameResult(merged.astype(label_dtype(count)), confidence, refined)
 

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tracker.labels import areas
+
 PACE = 0.05
 """Share of a frame in which an object is present in what is usual for it."""
 
@@ -79,4 +81,4 @@ def _followed(usual: np.ndarray, now: np.ndarray, present: np.ndarray) -> np.nda
 
 def _shares(labels: np.ndarray, count: int) -> np.ndarray:
     """Areas [count] of the objects of a label map [H, W], in shares of the frame."""
-    return np.bincount(labels.ravel(), minlength=count + 1)[1 : count + 1] / labels.size
+    return areas(labels, count) / labels.size

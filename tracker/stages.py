@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tracker.labels import areas
 from tracker.prompts import Prompt
 
 Objects = Sequence[np.ndarray | Prompt] | np.ndarray
@@ -41,7 +42,7 @@ class FrameResult:
     @property
     def present(self) -> np.ndarray:
         """[N] bool, whether the object has at least one pixel."""
-        return np.bincount(self.labels.ravel(), minlength=self.count + 1)[1:] > 0
+        return areas(self.labels, self.count) > 0
 
 
 class Segmented(Protocol):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracker.labels import boxes
+from tracker.labels import areas, boxes
 from tracker.media.rle import encode_rle
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class ObjectRow:
 def object_rows(result: FrameResult) -> list[ObjectRow]:
     """The rows of all objects of a frame, 1..N; confidence to four places."""
     found, present = boxes(result.labels, result.count)
-    areas = np.bincount(result.labels.ravel(), minlength=result.count + 1)[1:]
+    sizes = areas(result.labels, result.count)
     return [
         ObjectRow(
             number=index + 1,
             box=tuple(map(int, found[index])) if present[index] else None,
-            area=int(areas[index]),
+            area=int(sizes[index]),
             confidence=round(float(result.confidence[index]), 4),
             refined=bool(result.refined[index]),
         )

@@ -17,9 +17,6 @@ from tracker.labels import label_dtype
 PROBABILITY_FLOOR = 1e-5
 """Merged probabilities of several groups are kept this far from 0 and 1 (public code)."""
 
-NOT_HERE = 255
-"""In a label map of bytes that is being made: no object yet."""
-
 LOGITS_AT_ONCE = 1 << 19
 """On a CPU so many logits are decided at a time: what is made of them stays in its cache."""
 
@@ -49,7 +46,7 @@ def decide(groups: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     count = sum(group.shape[1] - 1 for group in groups)
     on_cpu = groups[0].device.type == "cpu"
     rows = max(1, LOGITS_AT_ONCE // (width * (count + 1))) if on_cpu else height
-    tally = _tally_in_bytes if on_cpu and count < NOT_HERE else _tally
+    tally = _tally_in_cache if on_cpu else _tally
     labels = np.empty((height, width), label_dtype(count))
     sums, areas = np.zeros(count + 1), np.zeros(count + 1, np.int64)
     for top in range(0, height, rows):
@@ -65,7 +62,7 @@ Tally = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _tally(logits: Tensor) -> Tally:
-    """Of logits [1 + N, H, W], on any device."""
+    """Of logits [1 + N, H, W], on any device, which is waited for once."""
     best, labels = logits.max(dim=0)
     probability = torch.exp(best - torch.logsumexp(logits, dim=0))
     own = labels == torch.arange(len(logits), device=labels.device)[:, None, None]
@@ -73,15 +70,16 @@ def _tally(logits: Tensor) -> Tally:
     return download(labels.to(torch.uint8 if len(logits) <= 256 else torch.int32), sums, areas)
 
 
-def _tally_in_bytes(logits: Tensor) -> Tally:
-    """`_tally` on a CPU, of fewer than NOT_HERE objects."""
+def _tally_in_cache(logits: Tensor) -> Tally:
+    """`_tally` on a CPU; labels that are being made hold the largest number: no object yet."""
     planes = logits.float().numpy()
+    narrow = np.dtype(np.uint8 if len(planes) < 256 else np.uint16)
     best = planes.max(axis=0)
-    labels = np.full(best.shape, NOT_HERE, np.uint8)
+    labels = np.full(best.shape, np.iinfo(narrow).max, narrow)
     total = np.zeros_like(best)
     for label, own in enumerate(planes):
-        elsewhere = np.negative((own != best).view(np.uint8))
-        np.minimum(labels, elsewhere | np.uint8(label), out=labels)
+        elsewhere = np.negative((own != best).view(np.uint8).astype(narrow, copy=False))
+        np.minimum(labels, elsewhere | narrow.type(label), out=labels)
         total += cv2.exp(own - best).reshape(best.shape)
     found = labels > 0
     places = labels[found]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tracker.config import TrackerConfig
 from tracker.device import upload
-from tracker.labels import label_dtype
+from tracker.labels import areas, label_dtype
 from tracker.preprocess import labels_to_model, to_model_input
 from tracker.saved import StateError
 from tracker.vmos.decision import decide, merge_groups, nearest, renumbered
@@ -282,5 +282,4 @@ class VmosSession:
 
 def _given(labels: np.ndarray, count: int) -> np.ndarray:
     """Confidence of objects given by the user: 1 where they have pixels, else 0."""
-    present = np.bincount(labels.ravel(), minlength=count + 1)[1:] > 0
-    return present.astype(np.float32)
+    return (areas(labels, count) > 0).astype(np.float32)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.labels import masks_to_labels
+from tracker.labels import areas, masks_to_labels
 from tracker.media.masks import read_labels, write_labels
 from tracker.prompts import Prompt
 from tracker.stages import FrameResult
@@ -204,7 +204,7 @@ class Project:
                 refined[: len(found.refined)] = found.refined
             for number in self._marks.get(frame, {}):
                 confidence[number - 1], refined[number - 1] = 1, False
-            seen = np.bincount(labels.ravel(), minlength=count + 1)[1:] > 0
+            seen = areas(labels, count) > 0
             return FrameResult(labels, np.where(seen, confidence, 0), refined & seen)
 
     def labels_of_marks(self, frame: int) -> np.ndarray:
@@ -220,8 +220,8 @@ class Project:
         """The last frame up to `frame` with a result that shows the object, None without."""
         with self._lock:
             for at in sorted((f for f in self._found if f <= frame), reverse=True):
-                areas = self._found[at].areas
-                if number <= len(areas) and areas[number - 1]:
+                sizes = self._found[at].areas
+                if number <= len(sizes) and sizes[number - 1]:
                     return at
             return None
 
@@ -233,8 +233,8 @@ class Project:
         with self._lock:
             self._drop_from(frame)
             write_labels(self._path(frame), result.labels)
-            areas = np.bincount(result.labels.ravel(), minlength=result.count + 1)[1:]
-            self._found[frame] = Found(areas, result.confidence, result.refined)
+            sizes = areas(result.labels, result.count)
+            self._found[frame] = Found(sizes, result.confidence, result.refined)
             marks = self._marks.get(frame, {})
             for number, mark in marks.items():
                 marks[number] = Mark(mark.mask, mark.prompt, applied=True)
@@ -286,9 +286,7 @@ def _check_visible(marks: dict[int, Mark]) -> None:
     given = {number: mark.mask for number, mark in marks.items() if mark.mask.any()}
     if not given:
         return
-    seen = np.bincount(
-        masks_to_labels(np.stack([*given.values()])).ravel(), minlength=len(given) + 1
-    )
-    for number, area in zip(given, seen[1:], strict=True):
+    seen = areas(masks_to_labels(np.stack([*given.values()])), len(given))
+    for number, area in zip(given, seen, strict=True):
         if not area:
             raise ProjectError(f"Object {number} would be wholly covered by the others.")
