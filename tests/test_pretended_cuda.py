@@ -16,7 +16,9 @@ from tests.test_refiner import BOXES, CheapEncoder, network_with, texture
 from tests.test_session import squares, video
 from tracker.config import ComputeConfig
 from tracker.pipeline import HQTracker
+from tracker.prompts import BoxPrompt, PointPrompt
 from tracker.refiner import MaskRefiner
+from tracker.refiner.attention import use_fused_attention
 from tracker.vmos import internimage
 from tracker.vmos.decision import decide
 from tracker.vmos.session import VmosFrame, VmosSession
@@ -174,3 +176,21 @@ def test_prompts_and_logits_come_from_there():
     np.testing.assert_array_equal(found.masks, expected.masks)
     np.testing.assert_allclose(found.logits, expected.logits, atol=1e-3)
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+
+
+def test_encoding_ahead_waits_for_nothing_and_prompts_are_decoded():
+    network, image = network_with("vit_tiny"), texture(120, 160)
+    use_fused_attention(network.image_encoder)
+    expected = MaskRefiner(network).refine(image, BOXES)
+    with pretended_cuda() as device:
+        refiner = MaskRefiner(network, "cuda", torch.float32)
+        device.waits.clear()
+        code = refiner.encode(image)
+        assert device.waits == []
+        found = refiner.refine(code, BOXES)
+        prompts = [BoxPrompt(*BOXES[0, :2], 51, 61), PointPrompt(((20.0, 20.0),), ((50.0, 50.0),))]
+        marked = refiner.segment(image, prompts)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+    assert (found.masks == expected.masks).mean() > 0.999
+    assert (marked.masks[0] == expected.masks[0]).mean() > 0.999
+    assert marked.masks[1].shape == image.shape[:2]
