@@ -3,9 +3,9 @@
 Where an object is gone, what is still taken for it is mostly a small piece of something else, and
 of little confidence. So an object is compared with itself: its confidence (mean probability over
 its pixels) and its length (root of its area), each as a share of what is usual for it and 1 at
-most, are multiplied; below a limit the object is absent. What is usual follows the frames in which
-the object was present, slowly: a thin object, of which the segmenter is never sure, is not taken
-for absent, and an object may shrink on its way.
+most, are multiplied; below a limit the object is absent, unless the segmenter is certain of it.
+What is usual follows the frames in which the object was present, slowly: a thin object, of which
+the segmenter is never sure, is not taken for absent, and an object may shrink on its way.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tracker.labels import areas
+
+CERTAIN = 0.9
+"""From this confidence on an object is there, however small it has become so fast."""
 
 PACE = 0.05
 """Share of a frame in which an object is present in what is usual for it."""
@@ -62,7 +65,7 @@ class Presence:
         area = _shares(labels, len(confidence))
         length = np.sqrt(_of_usual(area, self._area))
         found = length * _of_usual(confidence, self._confidence)
-        absent = found < self._threshold
+        absent = (found < self._threshold) & (confidence < CERTAIN)
         present = ~absent & (area > 0)
         self._area = _followed(self._area, area, present)
         self._confidence = _followed(self._confidence, confidence, present)
