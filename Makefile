@@ -68,7 +68,7 @@ help:
 
 setup: $(STAMP)
 
-$(VENV)/.ready: $(REQUIREMENTS)
+$(VENV)/.ready: $(REQUIREMENTS) Makefile
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON3=/path/to/python3 setup"; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON3) -m venv $(VENV) || \
@@ -77,6 +77,7 @@ $(VENV)/.ready: $(REQUIREMENTS)
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(VENV)/bin/python -m ensurepip
 	@test -x $(VENV)/bin/uv || $(VENV)/bin/python -m pip install --quiet uv
 	$(VENV)/bin/uv pip install --python $(VENV)/bin/python -r $(REQUIREMENTS)
+	$(VENV)/bin/uv pip install --python $(VENV)/bin/python --no-deps --editable .
 	@touch $@
 
 evaluate: $(STAMP)

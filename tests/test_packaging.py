@@ -173,3 +173,9 @@ def test_public_names_import() -> None:
         assert getattr(tracker, name).__name__ == name
     with pytest.raises(AttributeError, match="nothing"):
         _ = tracker.nothing
+
+
+def test_the_package_is_imported_from_any_folder(tmp_path):
+    asked = [sys.executable, "-c", "import tracker; print(tracker.HQTracker.__name__)"]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "HQTracker\n", done.stderr
