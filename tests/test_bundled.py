@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -66,6 +67,26 @@ def test_frames_of_any_size_are_answered_at_their_size(tracker, shape):
     mask[: max(1, shape[0] // 2)] = True
     tracker.initialize(image, [mask])
     assert tracker.track(image).labels.shape == shape
+
+
+@pytest.mark.parametrize("shape", [(200, 20_000), (20_000, 200)])
+def test_what_moves_in_a_strip_a_hundred_times_as_long_as_wide_is_followed(tracker, shape):
+    """.88 is the least that was measured; a mask that stayed where it began would reach .23."""
+    along = 1 if shape[1] > shape[0] else 0
+    speck = np.random.default_rng(0).integers(0, 120, (8, 8, 3), np.uint8)
+    image = cv2.resize(np.tile(speck, (1, 100, 1)), (max(shape), min(shape)))
+    overlaps = []
+    for shift in (0, 20, 40, 60, 80):
+        mask = np.zeros((min(shape), max(shape)), bool)
+        mask[50:150, 9000 + shift : 9130 + shift] = True
+        frame = np.where(mask[..., None], np.uint8([250, 200, 30]), image)
+        if along == 0:
+            mask, frame = mask.T, frame.transpose(1, 0, 2)
+        if shift == 0:
+            tracker.initialize(frame, [mask])
+        else:
+            overlaps.append(overlap(tracker.track(frame).masks[0], mask))
+    assert min(overlaps) > 0.7
 
 
 def test_a_tracker_forgets_the_video_before(tracker):
