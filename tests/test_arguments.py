@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker.arguments import output_file, whole
+from tracker.arguments import above_zero, output_file, whole
 
 
 @pytest.mark.parametrize("text", ["1", "255", "007"])
@@ -25,6 +25,13 @@ def test_a_span_may_begin_at_zero_and_have_no_end() -> None:
     assert [whole(0)(text) for text in ("0", "1000000")] == [0, 1_000_000]
     with pytest.raises(ArgumentTypeError, match=r"'-1' is no whole number from 0$"):
         whole(0)("-1")
+
+
+def test_numbers_above_zero_are_finite() -> None:
+    assert [above_zero(text) for text in ("0.5", "3", "1e-3")] == [0.5, 3, 0.001]
+    for text in ("0", "-1", "nan", "inf", "soon", ""):
+        with pytest.raises(ArgumentTypeError, match=f"'{text}' is no number above 0"):
+            above_zero(text)
 
 
 def test_a_file_to_write_is_no_folder_nor_in_a_file(tmp_path: Path) -> None:

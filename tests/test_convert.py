@@ -271,7 +271,8 @@ def test_unknown_layout_and_full_target(tmp_path: Path, capsys) -> None:
     with pytest.raises(VotError, match="there is no folder"):
         convert(tmp_path / "nowhere", tmp_path / "data")
     write_frames(tmp_path / "raw", "single", 3)
-    assert module.main([str(tmp_path / "raw"), str(tmp_path / "data"), "--fps", "0"]) == 1
+    with pytest.raises(SystemExit):
+        module.main([str(tmp_path / "raw"), str(tmp_path / "data"), "--fps", "0"])
     assert module.main([str(tmp_path / "raw"), str(tmp_path / "data")]) == 0
     assert "1 sequences" in capsys.readouterr().out
     assert module.main([str(tmp_path / "raw"), str(tmp_path / "data")]) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -131,3 +132,32 @@ def test_scores_that_cannot_be_written_are_printed(
     said = capsys.readouterr()
     assert "beta" in said.out
     assert said.err == f"eval: cannot write the scores to {out} (no space left)\n"
+
+
+def test_ctrl_c_keeps_the_scores_so_far_and_begins_nothing_more(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(RepeatFirstMask):
+        videos = 0
+
+        def initialize(self, image: np.ndarray, masks: np.ndarray) -> Any:
+            Interrupted.videos += 1
+            if Interrupted.videos == 2:
+                raise KeyboardInterrupt
+            return super().initialize(image, masks)
+
+    out = data.parent / "scores.json"
+    assert eval_vos.main(["--data", str(data), "--json", str(out)], tracker=Interrupted) == 130
+    said = capsys.readouterr()
+    assert said.err == "eval: the scores are incomplete: stopped by Ctrl-C\n"
+    assert "alpha" in said.out and "beta" not in said.out and "repeat first mask" not in said.out
+    [(name, method)] = json.loads(out.read_text()).items()
+    assert (name, method["incomplete"]) == ("hqtrack-lite", "stopped by Ctrl-C")
+    assert [sequence["name"] for sequence in method["sequences"]] == ["alpha"]
+
+
+def test_one_by_one_without_a_tracker_is_refused(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert eval_vos.main(["--data", str(data), "--floors-only", "--one-by-one"]) == 2
+    assert "--one-by-one needs the tracker that --floors-only leaves out" in capsys.readouterr().err

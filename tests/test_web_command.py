@@ -60,4 +60,4 @@ def test_what_is_no_port_is_told(port, capsys):
     with pytest.raises(SystemExit) as ended:
         main([f"--port={port}"])
     assert ended.value.code == 2
-    assert f"{port!r} is no port; ports are 1 to 65535" in capsys.readouterr().err
+    assert f"--port: {port!r} is no whole number from 1 to 65535" in capsys.readouterr().err

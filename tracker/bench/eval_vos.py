@@ -45,15 +45,23 @@ def _each(
         yield score
 
 
+STOPPED = "stopped by Ctrl-C"
+
+
 def score_methods(
     makers: Mapping[str, Callable[[], Tracker]], videos: Sequence[Video], max_frames: int | None
 ) -> tuple[dict[str, list[SequenceScore]], dict[str, str]]:
-    """Scores by method, and by method the fault that ended it before the last video."""
+    """Scores by method, and by method the fault that ended it before the last video.
+
+    After Ctrl-C no further method is begun; its fault is STOPPED.
+    """
     from tracker.out_of_memory import OutOfMemoryError
 
     methods: dict[str, list[SequenceScore]] = {}
-    faults = {}
+    faults: dict[str, str] = {}
     for name, make_tracker in makers.items():
+        if STOPPED in faults.values():
+            break
         methods[name] = []
         try:
             for score in _each(make_tracker, videos, max_frames):
@@ -62,6 +70,8 @@ def score_methods(
             faults[name] = str(error)
         except OutOfMemoryError as error:
             faults[name] = f"{videos[len(methods[name])].name}: {error}"
+        except KeyboardInterrupt:
+            faults[name] = STOPPED
     return methods, faults
 
 
@@ -120,9 +130,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str], tracker: Callable[[], Tracker] | None = None) -> int:
     """Run the command; `tracker` replaces the preset's.
 
-    Status 1: a fault on the way, the scores are incomplete; 2: unusable data, weights or output.
+    Status 1: a fault on the way, the scores are incomplete; 2: unusable data, weights or output;
+    130: stopped by Ctrl-C, the scores so far are told.
     """
     args = parser().parse_args(argv)
+    if args.floors_only and args.one_by_one:
+        print("eval: --one-by-one needs the tracker that --floors-only leaves out", file=sys.stderr)
+        return 2
     from tracker.checkpoints import CheckpointError
     from tracker.out_of_memory import OutOfMemoryError
 
@@ -145,7 +159,7 @@ def main(argv: list[str], tracker: Callable[[], Tracker] | None = None) -> int:
         except OSError as error:
             print(f"eval: cannot write the scores to {args.json} ({error})", file=sys.stderr)
             return 2
-    return int(bool(faults))
+    return 130 if STOPPED in faults.values() else int(bool(faults))
 
 
 def _makers(

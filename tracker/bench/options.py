@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker.arguments import output_file, whole
+from tracker.arguments import above_zero, output_file, whole
 from tracker.config import PRESETS, ConfigError
 from tracker.overrides import add_set_option, read_overrides
 
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"up to {MOST_OBJECTS}; default 1 5 10 20; with --quick 3")  # fmt: skip
     add("--frames", type=whole(1), help="per measurement, at most; default 300; with --quick 20")
     add("--reference-frames", type=whole(1), help="of the reference, at most; default 20")
-    add("--seconds", type=float, metavar="S",
+    add("--seconds", type=above_zero, metavar="S",
         help="end a measurement after this time (3 frames at least); default: no limit; "
         "with --quick 12")  # fmt: skip
     add("--long", type=whole(1), metavar="FRAMES",

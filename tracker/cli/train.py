@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.arguments import output_file, whole
+from tracker.arguments import above_zero, output_file, whole
 from tracker.config import ConfigError
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         help="stills or videos with masks; may be given several times",
     )
     add("--out", type=Path, required=True, metavar="FOLDER", help="the run's folder")
-    add("--minutes", type=float, help="stop so many minutes after the start; call again to go on")
-    add("--steps", type=int, help="length of the run, instead of the recipe's")
+    add("--minutes", type=above_zero, help="stop so long after the start; call again to go on")
+    add("--steps", type=whole(1), help="length of the run, instead of the recipe's")
     add("--start", type=Path, metavar="FILE", help="all weights: .safetensors, .pth or state.pt")
     add(
         "--encoder-file",
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=whole(1), help="CPU threads of torch")
     add("--compile", action="store_true", help="compile the encoder (CUDA)")
     add("--validate", type=Path, metavar="FOLDER", help="videos for J&F while training")
-    add("--validate-every", type=int, default=1000, metavar="STEPS", help="default 1000")
+    add("--validate-every", type=whole(1), default=1000, metavar="STEPS", help="default 1000")
     add("--validate-frames", type=whole(1), metavar="N", help="only their first frames")
     add("--export", type=output_file, metavar="FILE", help="write the averaged weights there")
     return parser
@@ -165,8 +165,6 @@ def _validation(arguments: argparse.Namespace, device: torch.device) -> Validati
     """J and F on the folder's videos, as `python -m tracker eval` measures them."""
     if arguments.validate is None:
         return None
-    if arguments.validate_every < 1:
-        raise ConfigError(f"--validate-every is {arguments.validate_every}, it must be 1 or more")
     from tracker.bench.eval_vos import evaluate
     from tracker.bench.scores import mean
     from tracker.pipeline import HQTracker

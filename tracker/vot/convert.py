@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from tracker.arguments import whole
 from tracker.frames import PICTURE_ERRORS, FrameError
 from tracker.labels import MaskError
 from tracker.media.masks import read_labels
@@ -231,14 +232,12 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("source", type=Path)
     parser.add_argument("folder", type=Path, help="the new data set")
-    parser.add_argument("--fps", type=int, default=24, help="frames per second, an integer")
+    parser.add_argument("--fps", type=whole(1), default=24, help="frames per second (default 24)")
     parser.add_argument("--copy", action="store_true", help="copy the frames instead of linking")
     args = parser.parse_args(argv)
     try:
         if is_dataset(args.source):
             raise VotError(f"{args.source} is a VOT data set already")
-        if args.fps < 1:
-            raise VotError(f"--fps {args.fps}: must be at least 1")
         names = convert(args.source, args.folder, args.fps, args.copy)
     except (VotError, OSError) as error:
         print(f"convert failed: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.arguments import above_zero, whole
 from tracker.overrides import add_set_option, read_overrides
 from tracker.web.limits import Limits
 
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tracker web", description=__doc__)
     limits = Limits()
     add = parser.add_argument
-    add("--port", type=_port, default=PORT, help=f"default {PORT}")
+    add("--port", type=whole(1, LAST_PORT), default=PORT, help=f"default {PORT}")
     add("--folder", type=Path, help="also offer the videos in this folder; no other path is opened")
     add("--open", action="store_true", help="open the page in the default browser")
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
@@ -83,26 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add_set_option(parser)
     for name, kind, default, text in (
-        ("--max-megabytes", _positive, limits.megabytes, "of a file"),
-        ("--max-frames", _positive, limits.frames, "of a video"),
-        ("--max-side", _positive, limits.long_side, "longer side of a frame, in pixels"),
-        ("--idle-minutes", float, limits.idle_minutes, "an unused video is deleted after them"),
+        ("--max-megabytes", whole(1), limits.megabytes, "of a file"),
+        ("--max-frames", whole(1), limits.frames, "of a video"),
+        ("--max-side", whole(1), limits.long_side, "longer side of a frame, in pixels"),
+        ("--idle-minutes", above_zero, limits.idle_minutes, "until an unused video is deleted"),
     ):
         add(name, type=kind, default=default, help=f"{text} (default {default:g})")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; ports are 1 to {LAST_PORT}")
-    return int(text)
 
 
 def _check_port(port: int) -> None:
