@@ -14,7 +14,7 @@ import pytest
 
 from tests.vot_data import trajectory
 from tests.vot_data import workspace as workspace
-from tracker.vot import evaluate, record, submit, toolkit
+from tracker.vot import evaluate, record, scores, submit, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint
 from tracker.vot.workspace import ROOT, Workspace
@@ -106,7 +106,7 @@ def test_a_damaged_record_is_told_and_stays_told(workspace: Workspace, content: 
     trajectory(workspace).unlink()
     evaluate.evaluate(workspace, "Still")
     first, second = record.read_records(workspace, "Still")
-    assert str(_record(workspace)) in first["damaged"]
+    assert str(_record(workspace)) in first["unknown"]
     assert second.items() >= fingerprint(workspace, "Still").items()
     notes = submit.check_before(workspace, "Still")
     assert any("made_by.json" in note for note in notes)
@@ -129,3 +129,29 @@ def test_a_full_disk_leaves_the_old_record(
         record.add_record(workspace, "Still")
     assert json.loads(_record(workspace).read_text()) == before
     assert not list(workspace.results("Still").glob("made_by.json.*"))
+
+
+def test_results_without_a_record_are_told_and_stay_told(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Made by the toolkit alone; a later `make evaluate` of what is missing knows its own part."""
+    toolkit.remove_folder(workspace.results("Still"))
+    assert record.stale(workspace, "Still") is None
+    toolkit.run_toolkit(workspace, "evaluate", "Still")
+    evaluate.evaluate(workspace, "Still")
+    assert not _record(workspace).exists()
+    reason = record.stale(workspace, "Still") or ""
+    assert reason.startswith("results without a record of what made them: `vot evaluate` by")
+    assert reason.endswith("; FORCE=1 runs all again")
+    scores.show(workspace, "Still")
+    assert f"\nnote: {reason}\n" in capsys.readouterr().out
+    archive, text = submit.submit(workspace, "Still")
+    assert f"\nwarning: {reason}\n" in archive.with_suffix(".txt").read_text() == text
+    trajectory(workspace).unlink()
+    evaluate.evaluate(workspace, "Still")
+    first, second = record.read_records(workspace, "Still")
+    assert list(first) == ["unknown"]
+    assert second.items() >= fingerprint(workspace, "Still").items()
+    assert "(some or all) is not known: `vot evaluate` by" in record.stale(workspace, "Still")
+    evaluate.evaluate(workspace, "Still", force=True)
+    assert record.stale(workspace, "Still") is None

@@ -60,7 +60,7 @@ def _evaluate(workspace: Workspace, tracker: str, force: bool, persist: bool) ->
         for text in results.remove_damaged(workspace, tracker):
             _log.warning("removed a damaged result, to be run again: %s", text)
         if reason := record.stale(workspace, tracker):
-            _log.warning("%s; FORCE=1 runs all again", reason)
+            _log.warning("%s", reason)
     toolkit.clear_cache(workspace)
     started = time.time() - 1
     options = ["--persist"] if persist else []

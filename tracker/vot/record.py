@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from tracker.vot.fingerprint import fingerprint
 from tracker.vot.workspace import ROOT, Workspace
 
 _NAME = "made_by.json"
+_UNRECORDED = "`vot evaluate` by itself leaves no record of it, `make evaluate` does"
+_REMEDY = "FORCE=1 runs all again"
 
 
 def read_records(workspace: Workspace, tracker: str) -> list[dict[str, Any]]:
     """The runs that made the results, oldest first; an empty list when nothing is known.
 
-    A file that cannot be read counts as one run, of which only that is known: {"damaged": why}.
+    A file that cannot be read counts as one run, of which only that is known: {"unknown": why}.
     """
     path = _path(workspace, tracker)
     try:
@@ -31,20 +33,22 @@ def read_records(workspace: Workspace, tracker: str) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        return [{"damaged": f"{path} could not be read: {error}"}]
+        return [{"unknown": f"{path} could not be read: {error}"}]
     if isinstance(records, list) and all(isinstance(record, dict) for record in records):
         return records
-    return [{"damaged": f"{path} held no list of runs"}]
+    return [{"unknown": f"{path} held no list of runs"}]
 
 
 @contextlib.contextmanager
 def recorded(workspace: Workspace, tracker: str) -> Iterator[None]:
     """Around a run: notes before it what makes the results, so that a killed run is noted too.
 
-    What made no results is taken out again. A data set that the run has downloaded is noted at
-    the end.
+    What made no results is taken out again. Results that no record tells of stay unknown. A data
+    set that the run has downloaded is noted at the end.
     """
     records, before = read_records(workspace, tracker), _results(workspace, tracker)
+    if not records and _has_trajectories(before):
+        _write(_path(workspace, tracker), [{"unknown": _UNRECORDED}])
     add_record(workspace, tracker)
     try:
         yield
@@ -82,6 +86,10 @@ def _results(workspace: Workspace, tracker: str) -> dict[Path, tuple[int, int]]:
     return {path: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths}
 
 
+def _has_trajectories(paths: Iterable[Path]) -> bool:
+    return any(path.suffix in (".bin", ".txt") for path in paths)
+
+
 def _write(path: Path, records: list[dict[str, Any]]) -> None:
     """Whole or not at all: a full disk leaves the old record. No records: no file."""
     if not records:
@@ -97,17 +105,23 @@ def _write(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def stale(workspace: Workspace, tracker: str) -> str | None:
-    """Why the results are not those of the present code and weights, None when they are."""
+    """Why the results may not be those of the present code, weights, settings and data.
+
+    The text ends with the remedy. None when they are, and when there are none.
+    """
     records = read_records(workspace, tracker)
-    if damaged := [record["damaged"] for record in records if "damaged" in record]:
-        return f"what made the results (some or all) is not known: {damaged[0]}"
+    if unknown := [record["unknown"] for record in records if "unknown" in record]:
+        return f"what made the results (some or all) is not known: {unknown[0]}; {_REMEDY}"
     if not records:
-        return None
+        if not _has_trajectories(_results(workspace, tracker)):
+            return None
+        return f"results without a record of what made them: {_UNRECORDED}; {_REMEDY}"
     mark = fingerprint(workspace, tracker)
     changed = [key for key in mark if any(_differs(record, key, mark) for record in records)]
     if not changed:
         return None
-    return f"results (some or all) were made with other {' and '.join(changed)} than the present"
+    what = " and ".join(changed)
+    return f"results (some or all) were made with other {what} than the present; {_REMEDY}"
 
 
 def _differs(record: dict[str, Any], key: str, mark: dict[str, str]) -> bool:

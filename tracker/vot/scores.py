@@ -247,7 +247,7 @@ def show(workspace: Workspace, tracker: str) -> list[Row]:
     for note in (*problems, *_unscored(workspace)):
         print(f"note: {note}")
     if stale:
-        print(f"note: {stale}; FORCE=1 runs all again")
+        print(f"note: {stale}")
     print("saved: " + ", ".join(str(path) for path in paths))
     return rows
 

@@ -148,8 +148,8 @@ def describe(workspace: Workspace, tracker: str, archive: Path, notes: list[str]
 
 def _made(made: dict[str, str]) -> str:
     """What a record says of one run."""
-    if "damaged" in made:
-        return f"results made by what is not known: {made['damaged']}"
+    if "unknown" in made:
+        return f"results made by what is not known: {made['unknown']}"
     return (
         f"results made {made.get('time')} by commit {made.get('commit') or '?'}, "
         f"code {made.get('code')}, weights {made.get('weights')}, "
