@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.vot_data import HEIGHT, WIDTH, labels_of, write_frames
+from tests.vot_data import HEIGHT, WIDTH, labels_of, trajectory, write_frames
 from tests.vot_data import workspace as workspace
 from tracker.vot import evaluate, record, submit, toolkit
+from tracker.vot import fingerprint as module
 from tracker.vot.converted import convert_into
 from tracker.vot.dataset import groundtruth_files
 from tracker.vot.errors import VotError
@@ -114,6 +115,56 @@ def test_results_of_another_length_are_called_stale(workspace: Workspace) -> Non
     path = workspace.sequences / "single" / "sequence"
     path.write_text(path.read_text().replace("fps=24", "fps=25"))
     assert "other data than" in (record.stale(workspace, "Still") or "")
+
+
+@pytest.fixture(params=["contents", "times of change"])
+def frame(request: pytest.FixtureRequest, workspace: Workspace, monkeypatch) -> Path:
+    """A frame of a data set that counts by the contents of its frames, or by their stamps."""
+    if request.param != "contents":
+        monkeypatch.setattr(module, "_HASHED_WHOLE", 2048)
+        toolkit.remove_folder(workspace.results("Still"))
+        evaluate.evaluate(workspace, "Still")
+    assert record.stale(workspace, "Still") is None
+    return workspace.sequences / "single/color/00000007.jpg"
+
+
+def test_results_of_other_frames_are_called_stale(workspace: Workspace, frame: Path) -> None:
+    """Another picture of the same size in bytes, in a data set that is used in place."""
+    content = frame.read_bytes()
+    frame.write_bytes(content[:-40] + bytes(38) + content[-2:])
+    reason = record.stale(workspace, "Still") or ""
+    assert "(some or all) were made with other frames than the present" in reason
+    assert f"warning: {reason}" in submit.check_before(workspace, "Still")
+    trajectory(workspace).unlink()
+    evaluate.evaluate(workspace, "Still")
+    first, second = record.read_records(workspace, "Still")
+    assert [key for key in first if first[key] != second[key]] in (["frames"], ["frames", "time"])
+
+
+def test_a_frame_that_is_gone_or_new_is_told(workspace: Workspace, frame: Path) -> None:
+    kept = frame.rename(frame.with_name("kept"))
+    assert "other frames than" in (record.stale(workspace, "Still") or "")
+    kept.rename(frame)
+    assert record.stale(workspace, "Still") is None
+    shutil.copyfile(frame, frame.with_name("00000025.jpg"))
+    assert "other frames than" in (record.stale(workspace, "Still") or "")
+
+
+def test_frames_written_again_are_the_same_where_contents_count(workspace: Workspace) -> None:
+    for frame in workspace.sequences.glob("*/color/*.jpg"):
+        frame.write_bytes(frame.read_bytes())
+    assert record.stale(workspace, "Still") is None
+
+
+def test_frames_that_are_not_there_say_nothing(workspace: Workspace) -> None:
+    """Analyses need the ground truth only."""
+    for folder in workspace.sequences.glob("*/color"):
+        shutil.rmtree(folder)
+    assert fingerprint(workspace, "Still")["frames"] == ""
+    assert record.stale(workspace, "Still") is None
+    record.add_record(workspace, "Still")
+    (made,) = record.read_records(workspace, "Still")
+    assert made["frames"] != ""
 
 
 def test_a_record_of_before_data_were_noted_says_nothing_of_them(workspace: Workspace) -> None:

@@ -12,6 +12,7 @@ Only this layout is read and written here; the toolkit knows a few more.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -146,6 +147,16 @@ def _frames(folder: Path, metadata: Mapping[str, str]) -> Path:
     channels = (metadata.get(f"channels.{name}") for name in ("color", "depth", "ir"))
     pattern = next(filter(None, channels), "color").replace("\\", "/")
     return folder / (pattern if Path(pattern).suffix else f"{pattern}/%08d.jpg")
+
+
+def frame_files(folder: Path) -> list[os.DirEntry[str]]:
+    """The frames of a sequence that are there, sorted by name."""
+    path = _frames(folder, read_metadata(folder))
+    if not path.parent.is_dir():
+        return []
+    with os.scandir(path.parent) as entries:
+        found = [entry for entry in entries if entry.name.endswith(path.suffix) and entry.is_file()]
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _first_frame(folder: Path, metadata: Mapping[str, str]) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tracker.vot.converted import noted_digest
-from tracker.vot.dataset import is_dataset, read_names
+from tracker.vot.dataset import frame_files, is_dataset, read_names
 from tracker.vot.registry import own_section, variables_of
 from tracker.vot.workspace import ROOT, Workspace
 
@@ -28,7 +28,8 @@ def fingerprint(workspace: Workspace, tracker: str) -> dict[str, str]:
 
     code, weights, settings: see `program`. trackers.ini: the rest of the tracker's own section.
     data: the ground truth and the file `sequence` of every sequence, and the frames and masks
-    that they were converted from; "" while there is no data set.
+    that they were converted from. frames: those that the tracker is shown. Both "" while there
+    are none.
     """
     section = own_section(workspace, tracker)
     variables = variables_of(section)
@@ -39,6 +40,7 @@ def fingerprint(workspace: Workspace, tracker: str) -> dict[str, str]:
     return program(variables) | {
         "trackers.ini": hashlib.sha256(text.encode()).hexdigest()[:16],
         "data": _data(workspace),
+        "frames": _frames(workspace),
     }
 
 
@@ -84,14 +86,25 @@ def _data(workspace: Workspace) -> str:
     return hashlib.sha256(total.encode()).hexdigest()[:16]
 
 
-def _digest(paths: Mapping[str, Path]) -> str:
-    """Over names and contents."""
+def _frames(workspace: Workspace) -> str:
+    """Over names and contents; above 64 MiB in all over names, sizes and times of change."""
+    folder = workspace.sequences
+    if not is_dataset(folder):
+        return ""
+    names = [name for name in read_names(folder) if (folder / name / "sequence").is_file()]
+    files = {f"{name}/{file.name}": file for name in names for file in frame_files(folder / name)}
+    size = sum(file.stat().st_size for file in files.values())
+    return _digest(files, _HASHED_WHOLE if size <= _HASHED_WHOLE else -1) if files else ""
+
+
+def _digest(paths: Mapping[str, Path | os.DirEntry[str]], whole: int = _HASHED_WHOLE) -> str:
+    """Over names and contents; a file above `whole` bytes counts by size and time of change."""
     total = hashlib.sha256()
     for name, path in paths.items():
         total.update(name.encode() + b"\0")
         stat = path.stat()
-        if stat.st_size > _HASHED_WHOLE:
+        if stat.st_size > whole:
             total.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
         else:
-            total.update(hashlib.sha256(path.read_bytes()).digest())
+            total.update(hashlib.sha256(Path(path).read_bytes()).digest())
     return total.hexdigest()[:16]

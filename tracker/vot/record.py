@@ -65,7 +65,7 @@ def add_record(workspace: Workspace, tracker: str) -> None:
     mark = fingerprint(workspace, tracker)
     last = records[-1] if records else None
     if last and not any(_differs(last, key, mark) for key in mark):
-        added = last | mark
+        added = last | {key: value for key, value in mark.items() if value}
         if added == last:
             return
         records[-1] = added
@@ -125,10 +125,14 @@ def stale(workspace: Workspace, tracker: str) -> str | None:
 
 
 def _differs(record: dict[str, Any], key: str, mark: dict[str, str]) -> bool:
-    """Whether a record says something else; one of before `key` was noted says nothing of it."""
-    if key in ("data", "trackers.ini"):
-        return record.get(key, "") not in ("", mark[key])
-    return record.get(key, "") != mark[key]
+    """Whether a record says something else; one of before `key` was noted says nothing of it.
+
+    Neither says a mark anything of data or frames that are not there.
+    """
+    said = record.get(key, "")
+    if key in ("data", "frames", "trackers.ini") and not (said and mark[key]):
+        return False
+    return said != mark[key]
 
 
 def commit() -> str:

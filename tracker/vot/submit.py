@@ -153,7 +153,8 @@ def _made(made: dict[str, str]) -> str:
     return (
         f"results made {made.get('time')} by commit {made.get('commit') or '?'}, "
         f"code {made.get('code')}, weights {made.get('weights')}, "
-        f"settings {made.get('settings') or 'none'}, data {made.get('data') or 'not noted'}"
+        f"settings {made.get('settings') or 'none'}, data {made.get('data') or 'not noted'}, "
+        f"frames {made.get('frames') or 'not noted'}"
     )
 
 
