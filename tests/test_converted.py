@@ -10,6 +10,8 @@ from PIL import Image
 
 from tests.vot_data import HEIGHT, WIDTH, labels_of, trajectory, write_frames
 from tests.vot_data import workspace as workspace
+from tracker.resident import places
+from tracker.resident.options import DECIDING, VARIABLES, options_from, parser
 from tracker.vot import evaluate, record, submit, toolkit
 from tracker.vot import fingerprint as module
 from tracker.vot.converted import convert_into
@@ -185,9 +187,40 @@ def test_settings_of_the_own_section_go_before_the_environment(
     _set(workspace, "env_HQTRACK_SET = memory__interval=25\nenv_HQTRACK_PRESET = hqtrack-lite")
     monkeypatch.setenv("HQTRACK_SET", "memory__interval=5")
     mark = fingerprint(workspace, "Still@version")
-    assert mark["settings"] == "HQTRACK_SET=memory__interval=25 HQTRACK_PRESET=hqtrack-lite"
+    assert mark["settings"] == "HQTRACK_PRESET=hqtrack-lite HQTRACK_SET=memory__interval=25"
     assert fingerprint(workspace, "Broken")["settings"] == "HQTRACK_SET=memory__interval=5"
     assert "other settings than" in (record.stale(workspace, "Still") or "")
+
+
+def test_another_device_is_another_setting(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HQTRACK_DEVICE", "cuda:1")
+    assert fingerprint(workspace, "Still")["settings"] == "HQTRACK_DEVICE=cuda:1"
+    assert "other settings than" in (record.stale(workspace, "Still") or "")
+    _set(workspace, "env_HQTRACK_DEVICE =")  # empty: as if there were none
+    assert record.stale(workspace, "Still") is None
+
+
+@pytest.mark.parametrize("variable", sorted(VARIABLES))
+def test_the_record_tells_the_variables_that_make_another_server(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """Wherever they are set; the others only say how a server lives, and where."""
+    values = {"HQTRACK_SET": "memory__interval=9", "HQTRACK_WEIGHTS": str(tmp_path)}
+    value = values.get(variable, "7")
+    (tmp_path / "a.pth").write_bytes(b"other")
+    before, mark = _identity(), fingerprint(workspace, "Still")
+    monkeypatch.setenv(variable, value)
+    other = fingerprint(workspace, "Still")
+    assert (_identity() != before) == (other != mark) == (variable in DECIDING)
+    monkeypatch.delenv(variable)
+    _set(workspace, f"env_{variable} = {value}")
+    assert fingerprint(workspace, "Still") == other
+
+
+def _identity() -> str:
+    return places.identity(options_from(parser("serve", "").parse_args([])))
 
 
 def test_weights_of_the_own_section_are_digested(

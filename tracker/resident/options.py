@@ -13,7 +13,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,6 +33,9 @@ class OptionsError(ValueError):
     """An option that does not exist or has a value that makes no sense."""
 
 
+_UPKEEP = {"upkeep": True}  # of options that change no answer
+
+
 @dataclass(frozen=True)
 class ServeOptions:
     """What to load and how long to live.
@@ -48,10 +51,10 @@ class ServeOptions:
     device: str | None = None
     factory: str | None = None
     settings: tuple[tuple[str, object], ...] = ()
-    idle_seconds: float = 600.0
-    start_seconds: float = 600.0
-    hangup_seconds: float = 120.0
-    in_process: bool = False
+    idle_seconds: float = field(default=600.0, metadata=_UPKEEP)
+    start_seconds: float = field(default=600.0, metadata=_UPKEEP)
+    hangup_seconds: float = field(default=120.0, metadata=_UPKEEP)
+    in_process: bool = field(default=False, metadata=_UPKEEP)
 
     def to_argv(self) -> list[str]:
         """The command line that gives these options again (without `in_process`)."""
@@ -66,9 +69,17 @@ class ServeOptions:
         return argv
 
 
+def _variable(option: str) -> str:
+    return "HQTRACK_SET" if option == "settings" else f"HQTRACK_{option.upper()}"
+
+
+DECIDING = tuple(
+    _variable(option.name) for option in fields(ServeOptions) if option.metadata != _UPKEEP
+)
+"""The variables that can change an answer."""
+
 VARIABLES = frozenset(
-    {"HQTRACK_SET", "HQTRACK_RUNTIME_DIR"}
-    | {f"HQTRACK_{field.name.upper()}" for field in fields(ServeOptions)} - {"HQTRACK_SETTINGS"}
+    {"HQTRACK_RUNTIME_DIR", *(_variable(option.name) for option in fields(ServeOptions))}
 )
 """All variables of this project that a section of trackers.ini can set."""
 

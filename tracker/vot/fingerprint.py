@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from tracker.resident.options import DECIDING, VARIABLES
 from tracker.vot.converted import noted_digest
 from tracker.vot.dataset import frame_files, is_dataset, read_names
 from tracker.vot.registry import own_section, variables_of
@@ -18,7 +19,6 @@ _HASHED_WHOLE = 64 * 2**20
 # parts of the package that cannot change an answer of the tracker
 _UNRELATED = {"vot", "training", "bench", "cli"}
 _WEIGHTS = "HQTRACK_WEIGHTS"
-_SETTINGS = ("HQTRACK_SET", "HQTRACK_PRESET", "HQTRACK_FACTORY")
 # parts of a section of trackers.ini that cannot change one either, and the variables
 _LEFT_OUT = re.compile("(label|timeout|env|env_.*)$")
 
@@ -34,8 +34,7 @@ def fingerprint(workspace: Workspace, tracker: str) -> dict[str, str]:
     section = own_section(workspace, tracker)
     variables = variables_of(section)
     rest = {name: str(value) for name, value in section.items() if not _LEFT_OUT.match(name)}
-    told = (_WEIGHTS, *_SETTINGS)
-    rest |= {name: text for name, text in variables.items() if name not in told}
+    rest |= {name: text for name, text in variables.items() if name not in VARIABLES}
     text = json.dumps(rest, sort_keys=True)
     return program(variables) | {
         "trackers.ini": hashlib.sha256(text.encode()).hexdigest()[:16],
@@ -45,7 +44,8 @@ def fingerprint(workspace: Workspace, tracker: str) -> dict[str, str]:
 
 
 def program(variables: Mapping[str, str] | None = None, root: Path = ROOT) -> dict[str, str]:
-    """Digests of the tracker's sources and weights; and its settings as they are written.
+    """Digests of the tracker's sources and weights; and its settings as they are written: the
+    variables that can change an answer.
 
     variables: those that the tracker's section of trackers.ini sets; they go before the
     environment. The weights are those of $HQTRACK_WEIGHTS (a relative path begins at `root`, as
@@ -66,10 +66,11 @@ def program(variables: Mapping[str, str] | None = None, root: Path = ROOT) -> di
         for path in sorted(folder.glob("*"))
         if path.suffix in (".pth", ".safetensors") and path.is_file()
     }
+    settings = [name for name in DECIDING if name != _WEIGHTS]
     return {
         "code": _digest({path.relative_to(root).as_posix(): path for path in sources}),
         "weights": _digest(weights),
-        "settings": " ".join(f"{name}={chosen[name]}" for name in _SETTINGS if chosen.get(name)),
+        "settings": " ".join(f"{name}={chosen[name]}" for name in settings if chosen.get(name)),
     }
 
 
