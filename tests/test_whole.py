@@ -1,7 +1,9 @@
-"""Folders that are there whole or not at all: converted data sets and the demo."""
+"""What is there whole or not at all: converted data sets, the demo, the files of a workspace."""
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from tests.vot_data import write_frames
 from tracker.alone import alone_in
 from tracker.vot import convert, demo
 from tracker.vot.errors import VotError
+from tracker.vot.text import write_whole
 from tracker.vot.whole import made_whole
+from tracker.vot.workspace import Workspace, make_workspace
 
 
 def _names(folder: Path) -> list[str]:
@@ -86,3 +90,56 @@ def test_the_demo_is_not_seen_before_it_is_whole(
     assert _names(tmp_path) == []
     demo.make_demo(folder)
     assert _names(folder) == ["crossing", "leaving", "list.txt", "lookalike"]
+
+
+def test_of_two_commands_at_once_one_gets_the_workspace(tmp_path: Path) -> None:
+    """Several threads ask for different stacks in one folder; nobody reads half a file."""
+    stacks = ["vots2023", "vots2024/main", "vots2025/main", "vots2026/main"]
+    for number in range(25):
+        folder, barrier = tmp_path / str(number), threading.Barrier(len(stacks))
+
+        def ask(stack: str, folder: Path = folder, barrier: threading.Barrier = barrier) -> str:
+            barrier.wait()
+            try:
+                return make_workspace(folder, folder / "sequences", stack).stack_name
+            except VotError as error:
+                return str(error)
+
+        with ThreadPoolExecutor(len(stacks)) as pool:
+            answers = list(pool.map(ask, stacks))
+        (got,) = [answer for answer in answers if answer in stacks]
+        assert Workspace(folder).stack_name == got
+        others = [answer for answer in answers if answer != got]
+        assert all(f"config.yaml says stack: {got}, you ask for " in text for text in others)
+        assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+
+
+def test_a_repaired_stack_is_never_seen_in_part(tmp_path: Path) -> None:
+    """One command after the other asks for the stack that a running toolkit reads."""
+    make_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime")
+    place = tmp_path / "vots2025/realtime.yaml"
+    text, stamp = place.read_text(), place.stat().st_mtime_ns
+    make_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime")
+    assert place.stat().st_mtime_ns == stamp
+    with place.open() as reader:
+        place.write_text("of an earlier version")
+        make_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime")
+        assert (reader.read(), place.read_text()) == ("of an earlier version", text)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_is_there_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refused(path: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refused)
+    path = tmp_path / "a.txt"
+    for text in ("first", "second"):
+        write_whole(path, text, keep=True)
+        assert path.read_text() == "first"
+    write_whole(path, "third")
+    assert path.read_text() == "third"
+    assert list(tmp_path.iterdir()) == [path]

@@ -20,7 +20,7 @@ import yaml
 from tracker.vot.dataset import SequenceInfo, is_dataset, read_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.expected import TrajectoryFile, expected_files
-from tracker.vot.text import read_text
+from tracker.vot.text import read_text, write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_WORKSPACE = ROOT / "vot_workspace"
@@ -137,7 +137,10 @@ def _no_stack(name: str) -> str:
 
 
 def make_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
-    """Write config.yaml into `folder`, or check that the one there says the same."""
+    """Write config.yaml into `folder`, or check that the one there says the same.
+
+    Of two commands at once that ask for different things one gets the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "registry": [os.path.relpath(REGISTRY, folder)],
@@ -145,16 +148,15 @@ def make_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
         "stack": _place_stack(folder, stack),
     }
     path = folder / "config.yaml"
-    if path.is_file():
-        old = _load_yaml(path)
-        for key in ("sequences", "stack"):
-            if old.get(key) != config[key]:
-                raise VotError(
-                    f"{path} says {key}: {old.get(key)}, you ask for {config[key]}; "
-                    "name another WORKSPACE=folder, or remove this one"
-                )
-    else:
-        path.write_text(yaml.safe_dump(config))
+    if not path.is_file():
+        write_whole(path, yaml.safe_dump(config), keep=True)
+    old = _load_yaml(path)
+    for key in ("sequences", "stack"):
+        if old.get(key) != config[key]:
+            raise VotError(
+                f"{path} says {key}: {old.get(key)}, you ask for {config[key]}; "
+                "name another WORKSPACE=folder, or remove this one"
+            )
     return Workspace(folder)
 
 
@@ -170,8 +172,10 @@ def _place_stack(folder: Path, stack: str) -> str:
     if ours is None:
         return stack
     name = ours.relative_to(STACKS).as_posix()
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(ours.read_bytes())
+    place, text = folder / name, read_text(ours)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.is_file() or read_text(place) != text:
+        write_whole(place, text)  # a toolkit that runs may be about to read it
     return name
 
 
