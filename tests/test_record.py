@@ -119,7 +119,7 @@ def test_a_full_disk_leaves_the_old_record(
 ) -> None:
     before = json.loads(_record(workspace).read_text())
 
-    def full(path: Path, text: str) -> None:
+    def full(path: Path, text: str, encoding: str) -> None:
         path.write_bytes(b"")
         raise OSError(28, "No space left on device")
 
@@ -131,6 +131,7 @@ def test_a_full_disk_leaves_the_old_record(
     assert not list(workspace.results("Still").glob("made_by.json.*"))
 
 
+@pytest.mark.slow
 def test_results_without_a_record_are_told_and_stay_told(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from tracker.view.drawing import colour_of
 from tracker.view.panels import state
 from tracker.view.plots import AXES
 from tracker.view.series import Moment, ObjectSeries, sort_key, worst
+from tracker.vot.text import write_text
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -34,7 +35,7 @@ class Heading:
 
 def write_page(path: Path, heading: Heading, views: Iterable[SequenceView]) -> None:
     """Write the page; the sequences with the lowest mean come first."""
-    path.write_text(render(heading, views), encoding="utf-8")
+    write_text(path, render(heading, views))
 
 
 def render(heading: Heading, views: Iterable[SequenceView]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tracker.view.drawing import colour_of
 from tracker.view.series import Kind, Moment, ObjectSeries
+from tracker.vot.text import naming
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,4 +138,5 @@ def _finish(figure: Figure, axes: Axes, path: Path) -> None:
         fontsize=9, borderaxespad=0.2, handlelength=1.4, columnspacing=1.2,
     )  # fmt: skip
     metadata = {"Date": None} if path.suffix == ".svg" else {}
-    figure.savefig(path, dpi=120, metadata=metadata)
+    with naming(path):
+        figure.savefig(path, dpi=120, metadata=metadata)

@@ -15,6 +15,7 @@ from tracker.media.sources import is_picture
 from tracker.vot import convert, toolkit
 from tracker.vot.dataset import is_dataset
 from tracker.vot.errors import VotError
+from tracker.vot.text import read_lines, write_text
 from tracker.vot.workspace import Workspace
 
 _log = logging.getLogger(__name__)
@@ -33,15 +34,15 @@ def convert_into(workspace: Workspace, source: Path, force: bool = False) -> Non
     names = [str(source), *(one.name for one in found)]
     made_of = "\n".join([*names, f"{_DIGEST}{_digest(found)}"]) + "\n"
     if not is_dataset(workspace.sequences):
-        note.write_text(made_of)
+        write_text(note, made_of)
         convert.convert(source, workspace.sequences)
         return
-    noted = note.read_text().splitlines() if note.is_file() else []
+    noted = read_lines(note) if note.is_file() else []
     if noted == made_of.splitlines():
         return
     if force and noted[:1] == [str(source)]:
         _replace(workspace.sequences, source)
-        note.write_text(made_of)
+        write_text(note, made_of)
     elif noted in ([], names):
         _log.warning(
             "%s does not say which frames and masks it was made of: changes of %s go unnoticed; "
@@ -56,7 +57,7 @@ def convert_into(workspace: Workspace, source: Path, force: bool = False) -> Non
 def noted_digest(workspace: Workspace) -> str:
     """The digest of the frames and masks that the data set was made of; "" without a note."""
     note = workspace.folder / _NAME
-    lines = note.read_text().splitlines() if note.is_file() else []
+    lines = read_lines(note) if note.is_file() else []
     return next((line for line in lines if line.startswith(_DIGEST)), "")
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from tracker.vot import soundness
 from tracker.vot.errors import VotError
 from tracker.vot.regions import UNKNOWN_LINE
-from tracker.vot.text import read_lines
+from tracker.vot.text import read_lines, write_text
 
 
 @dataclass(frozen=True)
@@ -235,11 +235,11 @@ def write_sequence(
         "width": str(size[0]),
     }
     text = "".join(f"{key}={value}\n" for key, value in metadata.items())
-    (folder / "sequence").write_text(text)
+    write_text(folder / "sequence", text)
     for name, lines in regions.items():
-        (folder / f"groundtruth_{name}.txt").write_text("\n".join(lines) + "\n")
+        write_text(folder / f"groundtruth_{name}.txt", "\n".join(lines) + "\n")
 
 
 def write_list(folder: Path, names: Sequence[str]) -> None:
     """Write list.txt; written last, it marks a data set as complete."""
-    (folder / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    write_text(folder / "list.txt", "".join(f"{name}\n" for name in names))

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from tracker.vot import toolkit
+from tracker.vot.text import write_text
 from tracker.vot.workspace import Workspace
 
 
@@ -37,6 +38,6 @@ def _twin(workspace: Workspace, folder: Path) -> Workspace:
         "sequences": str(workspace.sequences.resolve()),
         "stack": workspace.stack_name,
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    write_text(folder / "config.yaml", yaml.safe_dump(config))
     (folder / "results").symlink_to(workspace.folder / "results", target_is_directory=True)
     return Workspace(folder)

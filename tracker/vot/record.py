@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.vot.fingerprint import fingerprint
+from tracker.vot.text import write_whole
 from tracker.vot.workspace import ROOT, Workspace
 
 _NAME = "made_by.json"
@@ -96,12 +97,7 @@ def _write(path: Path, records: list[dict[str, Any]]) -> None:
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    try:
-        new.write_text(json.dumps(records, indent=2) + "\n")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    write_whole(path, json.dumps(records, indent=2) + "\n")
 
 
 def stale(workspace: Workspace, tracker: str) -> str | None:

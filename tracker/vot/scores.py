@@ -30,6 +30,7 @@ from typing import Any
 
 from tracker.vot import record, results, toolkit
 from tracker.vot.errors import VotError
+from tracker.vot.text import naming, write_whole
 from tracker.vot.workspace import Workspace, add_arguments, workspace_of
 
 OVERALL = "all"
@@ -142,7 +143,8 @@ def sequence_scores(
 def collect(workspace: Workspace, tracker: str) -> list[Row]:
     """Run the analyses and put the figures of all sequences together, the overall rows last."""
     overall = read_analysis(run_analysis(workspace, tracker), tracker)
-    single = sequence_scores(workspace, tracker)
+    with naming(workspace.folder / "cache"):
+        single = sequence_scores(workspace, tracker)
     rates = results.frame_rates(workspace, tracker)
     lengths = _lengths(workspace)
     rows = [
@@ -212,8 +214,8 @@ def save(rows: Sequence[Row], document: dict[str, Any], stem: Path) -> list[Path
     stem.parent.mkdir(exist_ok=True)
     paths = [stem.with_name(stem.name + suffix) for suffix in (".json", ".csv")]
     content = document | {"scores": [asdict(row) for row in rows]}
-    paths[0].write_text(json.dumps(content, indent=2) + "\n")
-    with paths[1].open("w", newline="") as handle:
+    write_whole(paths[0], json.dumps(content, indent=2) + "\n")
+    with naming(paths[1]), paths[1].open("w", newline="") as handle:
         writer = csv.DictWriter(handle, [field.name for field in fields(Row)])
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)

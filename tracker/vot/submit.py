@@ -17,6 +17,7 @@ import yaml
 
 from tracker.vot import beginnings, entry, record, registry, results, toolkit
 from tracker.vot.errors import VotError
+from tracker.vot.text import write_text
 from tracker.vot.workspace import LOCAL_STACK, Workspace, add_arguments, workspace_of
 
 # Sequences of the challenge test sets, to notice a partial data set (VOTS2023 to 2025 share one).
@@ -172,7 +173,7 @@ def submit(workspace: Workspace, tracker: str) -> tuple[Path, str]:
             archive.unlink()
             raise
         text = describe(workspace, tracker, archive, notes)
-        archive.with_suffix(".txt").write_text(text)
+        write_text(archive.with_suffix(".txt"), text)
         return archive, text
 
 

@@ -10,14 +10,17 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from tracker.alone import OccupiedError, alone_in
 from tracker.vot.errors import VotError
+from tracker.vot.text import naming
 from tracker.vot.workspace import ROOT, Workspace
 
 _SHOWN_LINES = 15
@@ -53,7 +56,7 @@ def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
 def run_toolkit(workspace: Workspace, command: str, *arguments: str) -> ToolkitRun:
     """Run `vot COMMAND --workspace ... ARGUMENTS`; raises KeyboardInterrupt as it comes.
 
-    PYTHONPATH gets the project's folder, so that trackers.ini and stacks may name its modules.
+    An error ends the toolkit too. PYTHONPATH gets the project's folder, so that trackers.ini and stacks may name its modules.
     """
     log = workspace.folder / "logs" / f"vot_{command}.log"
     log.parent.mkdir(exist_ok=True)
@@ -61,26 +64,28 @@ def run_toolkit(workspace: Workspace, command: str, *arguments: str) -> ToolkitR
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     with (
-        log.open("wb") as copy,
+        log.open("wb", buffering=0) as copy,
         subprocess.Popen(
             line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, cwd=ROOT
         ) as process,
     ):
         try:
-            _forward(process, copy)
+            _forward(process, copy, log)
             return ToolkitRun(process.wait(), log)
-        except KeyboardInterrupt:
-            # the terminal has sent the signal to the toolkit too: let it end its tracker
+        except BaseException as error:
+            # on Ctrl-C the terminal has sent the signal to the toolkit too; it ends its tracker
+            if not isinstance(error, KeyboardInterrupt):
+                process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=15)
             process.kill()
             raise
 
 
-def _forward(process: subprocess.Popen, copy) -> None:
+def _forward(process: subprocess.Popen, copy: BinaryIO, log: Path) -> None:
     while data := process.stdout.read1(65536):
-        copy.write(data)
-        copy.flush()
+        with naming(log):
+            copy.write(data)
         sys.stderr.buffer.write(data)
         sys.stderr.buffer.flush()
 
