@@ -137,17 +137,6 @@ def test_a_broken_tracker_fails_with_the_reason(workspace: Workspace, capsys) ->
     assert "TRAX:state" not in said.split("evaluate failed")[1]
 
 
-def test_the_servers_log_is_shown(workspace: Workspace, tmp_path: Path, monkeypatch) -> None:
-    log = tmp_path / "server.log"
-    log.write_text("out of memory\n")
-    monkeypatch.setattr(evaluate, "server_logs", lambda since: [log])
-    trajectory(workspace).unlink()
-    problems = results.check_results(workspace, "Still")
-    run = toolkit.ToolkitRun(0, workspace.folder / "logs" / "vot_evaluate.log")
-    text = evaluate._failure(workspace, "Still", run, problems, 0)
-    assert f"end of {log}:\n    out of memory" in text
-
-
 def test_force_throws_old_results_away(workspace: Workspace, monkeypatch) -> None:
     seen = []
 

@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -72,7 +73,7 @@ def log_path(folder: Path, preset: str) -> Path:
     return folder / f"{safe}.log"
 
 
-def runtime_folder() -> Path:
+def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The private folder (mode 0700) for sockets, locks and logs, made when it is missing.
 
     HQTRACK_RUNTIME_DIR (a relative path begins at the project: clients start anywhere), or hqtrack
@@ -80,9 +81,9 @@ def runtime_folder() -> Path:
     cannot be made or belongs to somebody else.
     """
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    if chosen := os.environ.get("HQTRACK_RUNTIME_DIR"):
+    if chosen := environment.get("HQTRACK_RUNTIME_DIR"):
         folder = PROJECT / Path(chosen).expanduser()
-    elif chosen := os.environ.get("XDG_RUNTIME_DIR"):
+    elif chosen := environment.get("XDG_RUNTIME_DIR"):
         folder = Path(chosen) / "hqtrack"
     else:
         folder = Path(tempfile.gettempdir()) / f"hqtrack-{user}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
 from pathlib import Path
 
-from tracker.vot import demo, record, results, scores, toolkit
+from tracker.vot import demo, logs, record, results, scores, toolkit
 from tracker.vot.converted import convert_into
 from tracker.vot.dataset import is_dataset
 from tracker.vot.errors import VotError
@@ -62,7 +61,7 @@ def _evaluate(workspace: Workspace, tracker: str, force: bool, persist: bool) ->
         if reason := record.stale(workspace, tracker):
             _log.warning("%s", reason)
     toolkit.clear_cache(workspace)
-    started = time.time() - 1
+    known = logs.Logs(workspace, tracker)
     options = ["--persist"] if persist else []
     with record.recorded(workspace, tracker):
         run = toolkit.run_toolkit(workspace, "evaluate", *options, tracker)
@@ -73,7 +72,7 @@ def _evaluate(workspace: Workspace, tracker: str, force: bool, persist: bool) ->
         )
     problems = [p for p in results.check_results(workspace, tracker) if p.fatal]
     if problems:
-        raise VotError(_failure(workspace, tracker, run, problems, started))
+        raise VotError(_failure(workspace, tracker, run, problems, known))
 
 
 def _failure(
@@ -81,30 +80,18 @@ def _failure(
     tracker: str,
     run: toolkit.ToolkitRun,
     problems: list[results.Problem],
-    started: float,
+    known: logs.Logs,
 ) -> str:
-    """What is wrong, the toolkit's last words and the logs that tell more."""
+    """What is wrong, the toolkit's last words and what was added to the logs since `known`."""
     total = len(workspace.expected(tracker))
     lines = [f"{tracker}: {len(problems)} of {total} trajectories are missing or unsound"]
     lines += [f"  {problem}" for problem in problems[:_SHOWN_PROBLEMS]]
     if len(problems) > _SHOWN_PROBLEMS:
         lines.append(f"  and {len(problems) - _SHOWN_PROBLEMS} more")
     lines += ["end of the toolkit's output:", run.tail(), f"whole output: {run.log}"]
-    for log in [*results.toolkit_logs(workspace, started)[-1:], *server_logs(started)[-1:]]:
-        lines += [f"end of {log}:", toolkit.tail(log)]
+    for log, end in known.added():
+        lines += [f"end of {log}:", end]
     return "\n".join(lines)
-
-
-def server_logs(newer_than: float) -> list[Path]:
-    """Logs of the resident server written since a time (seconds), oldest first."""
-    try:
-        from tracker.resident.places import runtime_folder
-
-        folder = runtime_folder()
-    except (ImportError, OSError):
-        return []
-    recent = [path for path in folder.glob("*.log") if path.stat().st_mtime >= newer_than]
-    return sorted(recent, key=lambda path: path.stat().st_mtime)
 
 
 def main(argv: list[str]) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
 from tracker.vot.errors import VotError
 from tracker.vot.expected import TrajectoryFile
@@ -158,11 +157,3 @@ def missing_sequences(problems: list[Problem]) -> dict[str, list[str]]:
         if problem.fatal:
             grouped[problem.file.sequence.name].append(f"{problem.file.object_id}: {problem.text}")
     return dict(grouped)
-
-
-def toolkit_logs(workspace: Workspace, newer_than: float) -> list[Path]:
-    """Logs that the toolkit wrote about tracker errors since a time (seconds), oldest first."""
-    folder = workspace.folder / "logs"
-    paths = [path for path in folder.glob("*.log") if not path.name.startswith("vot_")]
-    recent = [path for path in paths if path.stat().st_mtime >= newer_than]
-    return sorted(recent, key=lambda path: path.stat().st_mtime)

@@ -41,13 +41,14 @@ class ToolkitRun:
         return tail(self.log, lines)
 
 
-def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
-    """The last `lines` of a log, indented, for a person to read.
+def tail(path: Path, lines: int = _SHOWN_LINES, start: int = 0) -> str:
+    """The last `lines` of a log after byte `start`, indented, for a person to read.
 
-    Left out: colours, earlier states of a progress bar, the protocol's own lines; long lines are
-    cut.
+    A log that is shorter than `start` has begun anew. Left out: colours, earlier states of a
+    progress bar, the protocol's own lines; long lines are cut.
     """
-    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    content = path.read_bytes() if path.is_file() else b""
+    text = content[start if start < len(content) else 0 :].decode(errors="replace")
     kept = [_COLOUR.sub("", line.rstrip().split("\r")[-1]) for line in text.rstrip().split("\n")]
     kept = [line for line in kept if not _PROTOCOL.match(line)]
     return "\n".join(f"    {line[:_SHOWN_COLUMNS]}" for line in kept[-lines:])
@@ -56,7 +57,8 @@ def tail(path: Path, lines: int = _SHOWN_LINES) -> str:
 def run_toolkit(workspace: Workspace, command: str, *arguments: str) -> ToolkitRun:
     """Run `vot COMMAND --workspace ... ARGUMENTS`; raises KeyboardInterrupt as it comes.
 
-    An error ends the toolkit too. PYTHONPATH gets the project's folder, so that trackers.ini and stacks may name its modules.
+    An error ends the toolkit too. PYTHONPATH gets the project's folder, so that trackers.ini and
+    stacks may name its modules.
     """
     log = workspace.folder / "logs" / f"vot_{command}.log"
     log.parent.mkdir(exist_ok=True)
