@@ -253,6 +253,27 @@ def test_a_reason_that_no_server_could_log_is_in_the_log(
     assert reason in last and "ERROR tracker.folder: " in last
 
 
+@pytest.mark.parametrize(
+    ("arguments", "log", "reason"),
+    [
+        (("--preset", "nope"), "nope.log", "unknown preset 'nope'"),
+        (("--preset", "hqtrack-lite", "--idle-seconds", "soon"), "hqtrack-lite.log", "'soon' is"),
+        (("--set", "memory", "--preset=hqtrack-lite"), "hqtrack-lite.log", "--set memory: "),
+        (("--preset",), "hqtrack.log", "--preset: expected one argument"),
+    ],
+)
+def test_the_log_is_that_of_the_preset_on_the_command_line(
+    here: Station, arguments: tuple[str, ...], log: str, reason: str
+) -> None:
+    folder = _folder(here.folder / "job", {"obj0": "0\n20,15\n"})
+    process = here.spawn(*arguments, module="tracker.folder", factory=(), cwd=folder)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert [path.name for path in here.runtime.glob("*.log")] == [log]
+    last = (here.runtime / log).read_text().splitlines()[-1]
+    assert reason in last and "ERROR tracker.folder: " in last
+
+
 def test_a_server_killed_during_a_run_is_in_the_log(here: Station) -> None:
     folder = _folder(here.folder / "job", {"obj0": "0\nm3,4,8,8,0,64\n"}, frames=3000)
     process = here.spawn(module="tracker.folder", cwd=folder)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.resident import refusal, wire
-from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
+from tracker.resident.options import OptionsError, ServeOptions, options_from, parser, preset_of
 from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
 from tracker.resident.refusal import say
 
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None, folder: str | None = None) -> int:
             refusal.refuse(0, 1, reason)
         else:
             with contextlib.suppress(PlaceError):
-                _log(log_path(runtime_folder(), options_parser.get_default("preset")), reason)
+                _log(log_path(runtime_folder(), preset_of(argv)), reason)
         return 1
 
 

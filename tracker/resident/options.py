@@ -12,7 +12,7 @@ import argparse
 import json
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NoReturn
@@ -123,6 +123,16 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     add("--in-process", action="store_true", default=_default("in_process") not in (None, "", "0"),
         help="no resident server: load the models in this process, for one session")  # fmt: skip
     return result
+
+
+def preset_of(argv: Sequence[str] | None) -> str:
+    """The preset that a command line names (None: that of this process), whatever its faults."""
+    only = _Parser(add_help=False)
+    only.add_argument("--preset", default=_default("preset"))
+    try:
+        return only.parse_known_args(argv)[0].preset
+    except OptionsError:  # --preset without a value
+        return only.get_default("preset")
 
 
 def options_from(arguments: argparse.Namespace) -> ServeOptions:
