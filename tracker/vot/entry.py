@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from tracker.vot import toolkit
+from tracker.vot.registry import registry_files
 from tracker.vot.text import write_text
 from tracker.vot.workspace import Workspace
 
@@ -34,7 +35,7 @@ def pack(workspace: Workspace, tracker: str) -> toolkit.ToolkitRun:
 
 def _twin(workspace: Workspace, folder: Path) -> Workspace:
     config = workspace.config() | {
-        "registry": [str(workspace.folder / path) for path in workspace.config()["registry"]],
+        "registry": [str(path) for path in registry_files(workspace)],
         "sequences": str(workspace.sequences.resolve()),
         "stack": workspace.stack_name,
     }

@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from tracker.vot import demo, logs, record, results, scores, toolkit
+from tracker.vot import demo, logs, record, registry, results, scores, toolkit
 from tracker.vot.converted import convert_into
 from tracker.vot.dataset import is_dataset
 from tracker.vot.errors import VotError
@@ -53,6 +53,7 @@ def evaluate(
 
 def _evaluate(workspace: Workspace, tracker: str, force: bool, persist: bool) -> None:
     """As `evaluate`, in a workspace that is held."""
+    registry.check_known(workspace, tracker)
     if force:
         toolkit.remove_folder(workspace.results(tracker))
     elif is_dataset(workspace.sequences):

@@ -95,6 +95,8 @@ def _write(path: Path, records: list[dict[str, Any]]) -> None:
     """Whole or not at all: a full disk leaves the old record. No records: no file."""
     if not records:
         path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # nothing was made in it
+            path.parent.rmdir()
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(records, indent=2) + "\n")

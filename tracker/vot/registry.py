@@ -12,14 +12,19 @@ import yaml
 
 from tracker.vot.errors import VotError
 from tracker.vot.text import read_text
-from tracker.vot.workspace import Workspace
+from tracker.vot.workspace import REGISTRY, Workspace
 
 
 def registry_files(workspace: Workspace) -> list[Path]:
-    """The files that the toolkit would read, in its order; missing ones are left out."""
+    """The files that the toolkit would read, in its order; missing ones are left out.
+
+    Those that config.yaml names, those of $VOT_REGISTRY, and the workspace's own.
+    """
+    named = workspace.config().get("registry") or []
+    named = named.split(",") if isinstance(named, str) else named
     found = []
-    for name in workspace.config().get("registry") or []:
-        path = (workspace.folder / name).resolve()
+    for name in [*named, *os.environ.get("VOT_REGISTRY", "").split(os.pathsep), "."]:
+        path = (workspace.folder / str(name).strip()).resolve()
         found += [path / "trackers.yaml", path / "trackers.ini"] if path.is_dir() else [path]
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
@@ -54,13 +59,14 @@ def variables_of(section: Mapping[str, Any]) -> dict[str, str]:
     return {name: os.path.expandvars(str(value)) for name, value in found.items()}
 
 
-def check_identifier(workspace: Workspace, tracker: str) -> str:
-    """The identifier of an entry, as registry and manifest must have it.
-
-    VotError when no registry file has exactly this section, or when it holds an underscore, which
-    the evaluation server does not take.
-    """
+def check_known(workspace: Workspace, tracker: str) -> str:
+    """The identifier of a tracker; VotError when no registry file has exactly this section."""
     identifier = tracker.partition("@")[0]
+    if workspace.config().get("registry") is None:
+        raise VotError(
+            f"{workspace.folder / 'config.yaml'} names no registry, and the toolkit needs one; "
+            f"add `registry: [{REGISTRY}]`"
+        )
     files = registry_files(workspace)
     known = [name for path in files for name in read_registry(path)]
     if identifier not in known:
@@ -68,6 +74,16 @@ def check_identifier(workspace: Workspace, tracker: str) -> str:
         raise VotError(
             f"no tracker {identifier!r} in {where}; there are: {', '.join(known) or 'none'}"
         )
+    return identifier
+
+
+def check_identifier(workspace: Workspace, tracker: str) -> str:
+    """The identifier of an entry, as registry and manifest must have it.
+
+    VotError as `check_known`, and when it holds an underscore, which the evaluation server does
+    not take.
+    """
+    identifier = check_known(workspace, tracker)
     if "_" in identifier:
         raise VotError(
             f"the identifier {identifier!r} holds an underscore, which a challenge does not take; "

@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tracker.vot import record, results, toolkit
+from tracker.vot import record, registry, results, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.text import naming, write_whole
 from tracker.vot.workspace import Workspace, add_arguments, workspace_of
@@ -224,6 +224,7 @@ def save(rows: Sequence[Row], document: dict[str, Any], stem: Path) -> list[Path
 
 def show(workspace: Workspace, tracker: str) -> list[Row]:
     """Analyse, save and print the table. VotError when results are missing or unsound."""
+    registry.check_known(workspace, tracker)
     problems = results.check_results(workspace, tracker)
     fatal = [problem for problem in problems if problem.fatal]
     if fatal:

@@ -64,7 +64,12 @@ class Workspace:
     @property
     def sequences(self) -> Path:
         """The folder of the data set."""
-        return self.folder / self.config().get("sequences", "sequences")
+        named = self.config().get("sequences", "sequences")
+        if not isinstance(named, str):
+            raise VotError(
+                f"{self.folder / 'config.yaml'} says sequences: {named}; it must be one folder"
+            )
+        return self.folder / named
 
     def dataset(self) -> list[SequenceInfo]:
         """The sequences of the data set; VotError when it is missing."""
