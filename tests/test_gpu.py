@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -69,6 +70,25 @@ def test_cuda_graphs_give_the_labels_of_the_network_without():
     assert graphed.replaying
     for found, expected in zip(*answers, strict=True):
         assert (found == expected).mean() >= 0.999
+
+
+def test_a_frame_is_waited_for_once_at_most():
+    """As PyTorch itself counts: its warnings of operations that wait for the device."""
+    frames = video(8)
+    session = VmosSession(copy.deepcopy(small_model()).to("cuda"), SMALL, "cuda")
+    session.start(frames[0], squares(12), 12)
+    for frame in frames[1:4]:
+        session.step(frame)
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        for frame in frames[4:]:
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                session.step(frame)
+                session.settle()
+            assert sum("synchronizing" in str(one.message) for one in found) <= 1
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("name", ["kernels", "PyTorch's own"])
