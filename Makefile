@@ -20,7 +20,7 @@ NAMES ?=
 CASE ?=
 ARGS ?=
 
-WHERE = --tracker "$(TRACKER)" $(if $(SEQUENCES),--sequences "$(SEQUENCES)") \
+WHERE = $(if $(and $(RESULTS),$(filter file,$(origin TRACKER))),,--tracker "$(TRACKER)") $(if $(SEQUENCES),--sequences "$(SEQUENCES)") \
 	$(if $(STACK),--stack "$(STACK)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")
 
 .DEFAULT_GOAL := help

@@ -47,6 +47,13 @@ def _make(*arguments: str, folder: Path = ROOT) -> str:
     return done.stdout
 
 
+def test_view_names_a_tracker_for_results_only_when_one_was_given() -> None:
+    assert "tracker view" in (bare := _make("-n", "view", "RESULTS=out/"))
+    assert '"out/"' in bare and "--tracker" not in bare
+    assert '--tracker "HQTrack"' in _make("-n", "view")
+    assert '"out/" --tracker "Toy"' in _make("-n", "view", "RESULTS=out/", "TRACKER=Toy")
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_exists(target: str) -> None:
     _make("-n", target)

@@ -285,6 +285,9 @@ def test_errors_of_run_folders_name_the_remedy(run: Path, tmp_path: Path, capsys
     assert "--report is for workspaces" in failure([run, "--frames", clip, "--report"], capsys)
     text = failure([run, "--frames", clip, "--only", "nope"], capsys)
     assert "--only nope is for workspaces" in text and not (run / "view").exists()
+    text = failure([run, "--frames", clip, "--tracker", "HQTrack"], capsys)
+    assert "--tracker HQTrack is for workspaces: a `run` folder has one result" in text
+    assert not (run / "view").exists()
     write_labels(run / "masks" / f"{LENGTH:08d}.png", np.ones(SHAPE, np.uint8))
     text = failure([run, "--frames", clip], capsys)
     assert f"ends before frame {LENGTH + 1}" in text and "--frames" in text

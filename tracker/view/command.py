@@ -26,7 +26,7 @@ from tracker.view.run_footage import RunFootage, result_masks
 from tracker.view.vot_footage import workspace_footage
 from tracker.vot import results, scores
 from tracker.vot.errors import VotError
-from tracker.vot.workspace import Workspace, add_arguments, workspace_of
+from tracker.vot.workspace import DEFAULT_TRACKER, Workspace, add_arguments, workspace_of
 
 INTERRUPTED = 130
 WORKSPACE_OPTIONS = ("workspace", "sequences", "stack")
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS")
     add_arguments(parser)
+    parser.set_defaults(tracker=None)
     add = parser.add_argument
     add("--only", nargs="+", default=[], metavar="SEQUENCE", help="only these sequences")
     add("--frames", type=Path, help="of a `run` folder: the video or frames that were tracked")
@@ -81,6 +82,7 @@ def _view(args: argparse.Namespace) -> dict[str, Path]:
         )
     if args.results is not None and not (args.results / "config.yaml").is_file():
         return _view_run(args)
+    args.tracker = args.tracker or DEFAULT_TRACKER
     workspace = workspace_of(args) if args.results is None else Workspace(args.results.resolve())
     return _view_workspace(args, workspace)
 
@@ -89,6 +91,11 @@ def _view_run(args: argparse.Namespace) -> dict[str, Path]:
     result_masks(args.results)
     if args.report:
         raise ViewError("--report is for workspaces: the toolkit knows nothing of a `run` folder")
+    if args.tracker is not None:
+        raise ViewError(
+            f"--tracker {args.tracker} is for workspaces: a `run` folder has one result; leave it "
+            "out"
+        )
     if args.only:
         raise ViewError(
             f"--only {' '.join(args.only)} is for workspaces: a `run` folder is one sequence; "
