@@ -16,6 +16,7 @@ from tests.test_run import SHAPE, BoxMover, Interrupted, contents, run
 from tests.test_run import first as first
 from tests.test_run import folder as folder
 from tracker.media.masks import soft_values, write_labels
+from tracker.media.sources import list_pictures
 from tracker.media.video import VideoWriter
 
 BOX = ["--box", "4,4,10,8"]
@@ -137,6 +138,48 @@ def test_a_run_that_fails_in_its_first_frame_leaves_the_old_results(
     if not finished:
         code, tracker = run([*words, "--resume"])
         assert code == 0 and len(tracker.calls) == 2
+
+
+def test_late_objects_that_do_not_fit_cost_no_old_results(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, clip = tmp_path / "out", tmp_path / "clip.mp4"
+    with VideoWriter(clip) as writer:
+        for _ in range(6):
+            writer.add(np.zeros((*SHAPE, 3), np.uint8))
+    narrow, prompts = tmp_path / "narrow.png", tmp_path / "p.json"
+    write_labels(narrow, np.ones((SHAPE[0], 1), np.uint8))
+    prompts.write_text(json.dumps({"objects": [{"frame": 2, "points": [[4, 500]]}]}))
+    assert run([folder, "--mask", first, "--out", out])[0] == 0
+    size = f"the frame is {SHAPE} (height, width)"
+    for source in (folder, clip):
+        mask = f"3={narrow}"
+        told = refused([source, *BOX, "--mask", mask], out, caplog)
+        assert f"--mask {mask}: the mask of object 1 has shape ({SHAPE[0]}, 1), {size}" in told
+        told = refused([source, *BOX, "--box", "2=900,4,10,8"], out, caplog)
+        assert "--box 2=900,4,10,8: " in told and "lies outside the frame" in told
+        told = refused([source, *BOX, "--prompts", prompts], out, caplog)
+        assert f"{prompts}: objects[0]: point (4, 500) lies outside the frame" in told
+        told = refused([source, *BOX, "--mask", f"3={tmp_path / 'gone.png'}"], out, caplog)
+        assert "gone.png" in told
+    told = refused([clip, *BOX, "--box", "6=4,4,10,8"], out, caplog)
+    assert f"{clip} has 6 frames, numbered from 0: too late for --box 6=4,4,10,8" in told
+    words = [clip, *BOX, "--box", "5=4,4,10,8", "--out", out, "--overwrite"]
+    assert run(words, BoxMover())[0] == 0
+
+
+def test_a_late_mask_of_the_size_of_its_own_frame_starts(folder: Path, tmp_path: Path) -> None:
+    """The frame is larger than the first one."""
+    shape = SHAPE[0] + 8, SHAPE[1] + 4
+    paths = list_pictures(folder)
+    number, last = len(paths) - 1, paths[-1]
+    cv2.imwrite(str(last), np.zeros((*shape, 3), np.uint8))
+    labels = np.zeros(shape, np.uint8)
+    labels[2:9, 3:7] = 1
+    write_labels(tmp_path / "late.png", labels)
+    words = [folder, "--mask", f"{number}={tmp_path / 'late.png'}", "--out", tmp_path / "o"]
+    assert run(words)[0] == 0
+    assert cv2.imread(str(tmp_path / "o" / "masks" / f"{number:08d}.png"), 0).shape == shape
 
 
 def disc(radius: int, shape: tuple[int, int], smooth: bool = True) -> np.ndarray:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from tracker.alone import OccupiedError, alone_in
+from tracker.cli.ahead import check_late_starts
 from tracker.cli.asked import contents
 from tracker.cli.earlier import RunError, check_inputs, earlier_results
 from tracker.cli.progress import Progress, ResumeError, fitting
@@ -97,6 +98,8 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
             raise RunError("a camera cannot be resumed; its frames are gone")
         if Path(arguments.source).is_dir():
             _check_starts(arguments.source, starts, frames.count)
+        if not frames.live:
+            check_late_starts(Path(arguments.source), starts, frames.count)
         earlier = [] if arguments.resume else earlier_results(out, arguments.overwrite)
         tracker = make_tracker(arguments.preset, arguments.weights, arguments.device, **settings)
         logger.info("weights: %s", tracker.weights_note)
