@@ -304,12 +304,37 @@ def test_results_and_a_workspace_are_not_named_together(
         assert f"{results} and {option} x both say what to look at" in text
 
 
-def test_frames_of_changing_size_are_told(run: Path, tmp_path: Path, capsys) -> None:
+def test_frames_of_changing_size_are_shown_at_the_size_of_the_first(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames, double = tmp_path / "frames", (2 * SHAPE[0], 2 * SHAPE[1])
+    write_frames(frames)
+    labels = np.zeros(double, np.uint8)
+    labels[20:60, 60:100] = 1
+    write_labels(run / "masks" / "00000002.png", labels)
+    text = failure([run, "--frames", frames], capsys)
+    assert "00000002.png is " + f"{double[1]} x {double[0]}, frame 3 of {frames} is" in text
+    grey = np.full((*double, 3), 90, np.uint8)
+    assert cv2.imwrite(str(frames / "00000002.jpg"), grey)
+    assert command.main([str(run), "--frames", str(frames)]) == 0
+    footage = RunFootage(run, frames)
+    [image] = footage.images([2])
+    assert image.shape == (*SHAPE, 3) and abs(int(image.mean()) - 90) < 2
+    shown = footage.regions(2).answers[0].mask(SHAPE)
+    assert shown[10:30, 30:50].all() and shown.sum() == 400
+    assert (run / "view" / "index.html").is_file()
+
+
+def test_frames_of_changing_size_are_not_compared_with_a_truth(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run / "masks", tmp_path / "truth")
     write_labels(run / "masks" / "00000002.png", np.ones((30, 40), np.uint8))
-    text = failure([run, "--frames", tmp_path / "clip.mp4"], capsys)
+    clip = tmp_path / "clip.mp4"
+    text = failure([run, "--frames", clip, "--truth", tmp_path / "truth"], capsys)
     size = f"{SHAPE[1]} x {SHAPE[0]}"
     assert f"00000002.png is 40 x 30, the masks before it are {size}" in text
-    assert "frames of changing size cannot be viewed" in text and "--frames" not in text
+    assert "leave --truth out" in text
 
 
 def test_empty_masks_are_an_error(tmp_path: Path, run: Path, capsys) -> None:

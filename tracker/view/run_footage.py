@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from tracker.media.masks import read_labels
 from tracker.media.results import written_masks
 from tracker.media.sources import list_frames
 from tracker.media.video import open_frames
+from tracker.view.drawing import resize
 from tracker.view.footage import Footage, FrameRegions, ViewError
 from tracker.vot.convert import groundtruth
 from tracker.vot.dataset import first_known
@@ -18,7 +21,10 @@ from tracker.vot.regions import UNKNOWN, Region, Special, encode_mask, parse_reg
 
 
 class RunFootage(Footage):
-    """A folder with masks/*.png, one per frame, whose values are the numbers of the objects."""
+    """A folder with masks/*.png, one per frame, whose values are the numbers of the objects.
+
+    Frames that change their size, and their masks, are brought to the size of the first one.
+    """
 
     def __init__(self, results: Path, source: Path, truth: Path | None = None) -> None:
         """source: the video or folder of frames that was tracked. truth: indexed masks.
@@ -28,7 +34,7 @@ class RunFootage(Footage):
         ViewError, FrameError, MaskError or VotError, naming what cannot be used.
         """
         self._masks = result_masks(results)
-        self._source = source
+        self._source, self._with_truth = source, truth is not None
         with open_frames(source) as frames:
             self.fps, self._count = float(frames.fps), frames.count or 0
             first = next(iter(frames)).image
@@ -67,7 +73,7 @@ class RunFootage(Footage):
                 if wanted is None:
                     return
                 if frame.number == wanted:
-                    yield frame.image
+                    yield self._fitted(frame.image, wanted)
                     wanted = next(left, None)
         if wanted is not None:
             raise ViewError(
@@ -78,17 +84,31 @@ class RunFootage(Footage):
     def _labels(self, number: int) -> np.ndarray:
         labels, path = read_labels(self._masks[number]), self._masks[number]
         ours, frames = (f"{width} x {height}" for height, width in (labels.shape, self.shape))
-        if ours != frames and number:
-            raise ViewError(
-                f"{path} is {ours}, the masks before it are {frames}: "
-                "frames of changing size cannot be viewed; look at the run's overlay.mp4"
-            )
-        if ours != frames:
+        if ours == frames:
+            return labels
+        if number == 0:
             raise ViewError(
                 f"{path} is {ours}, the frames of {self._source} are {frames}; "
                 "name with --frames what was tracked"
             )
-        return labels
+        if self._with_truth:
+            raise ViewError(
+                f"{path} is {ours}, the masks before it are {frames}: frames of changing size "
+                "cannot be compared with a ground truth; leave --truth out"
+            )
+        return cv2.resize(labels, self.shape[::-1], interpolation=cv2.INTER_NEAREST)
+
+    def _fitted(self, image: np.ndarray, number: int) -> np.ndarray:
+        """The frame at the size of the first one; ViewError where its mask has another size."""
+        path = self._masks[number]
+        with Image.open(path) as mask:
+            (width, height), (tall, wide) = mask.size, image.shape[:2]
+        if (tall, wide) != (height, width):
+            raise ViewError(
+                f"{path} is {width} x {height}, frame {number + 1} of {self._source} is "
+                f"{wide} x {tall}; name with --frames what was tracked"
+            )
+        return image if image.shape[:2] == self.shape else resize(image, self.shape)
 
     def _first_frames(self) -> dict[int, int]:
         """Object number -> the first frame it is in."""
