@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import errno
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -173,3 +175,11 @@ _introduce = VmosSession._introduce
 def _introduce_and_be_interrupted(*arguments: object) -> None:
     _introduce(*arguments)
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_tracker_is_not_copied_or_pickled_and_the_way_is_told(
+    duplicate: Callable[[HQTracker], object],
+) -> None:
+    with pytest.raises(TypeError, match=r"cannot be copied or pickled.*save_state.*load_state"):
+        duplicate(tracker())

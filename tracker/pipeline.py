@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -230,6 +230,13 @@ class HQTracker:
         session.restore(tensors, record)
         self._begin_video(session, record["count"], set(record["removed"]))
         self._presence = self._new_presence(Usual(**record["usual"]))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an HQTracker cannot be copied or pickled, as it would have to be for another process: "
+            "make one there with HQTracker.from_preset, and to go on with a video use save_state "
+            "here and load_state there"
+        )
 
     @property
     def _identity(self) -> str:
