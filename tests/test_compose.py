@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from tracker.training import compose
-from tracker.training.sources import find_videos
+from tracker.training.library import Library
+from tracker.training.sources import DataError, find_videos
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +76,22 @@ def test_numbers_that_make_no_sense_are_refused(
     told = capsys.readouterr().err
     assert f"{option}: '{value}' is no whole number from {least}" in told
     assert not (tmp_path / "new").exists()
+
+
+def test_masks_of_another_size_than_their_frames_are_named(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(data, bad)
+    masks = sorted(bad.glob("*/masks/*.png"))
+    labels = np.zeros((60, 160), np.uint8)
+    labels[10:50, 40:120] = 1
+    for path in masks:
+        Image.fromarray(labels).save(path)
+    with pytest.raises(DataError, match=r"00000.png differ in size \(read as 160x60 and 160x120\)"):
+        Library.open(bad).preload()
+    words = ["--data", str(bad), "--out", str(tmp_path / "new"), "--frames", "5", "--size", "97"]
+    assert compose.main(words) == 1
+    told = capsys.readouterr().err
+    assert "differ in size (read as 160x60 and 160x120); make the mask as large" in told
+    assert any(f"mask {path} and frame {bad}" in told for path in masks)

@@ -64,12 +64,26 @@ class Library:
             if still.mask is not None:
                 self.cache.labels(still.mask)
         for video in self.videos:
-            for frame, mask in zip(video.frames, video.masks, strict=True):
-                self.cache.rgb(frame)
-                self.cache.labels(mask)
+            for t in range(len(video.frames)):
+                self.frame(video, t)
         for sprite in self.sprites:
             self.cache.sprite(sprite.image)
         return self.cache.used
+
+    def frame(self, video: Video, t: int) -> tuple[np.ndarray, np.ndarray]:
+        """Frame t of a video: [H, W, 3] uint8 RGB, and its labels [H, W] uint8.
+
+        Raises DataError, naming the files, where both differ in size.
+        """
+        frame, mask = video.frames[t], video.masks[t]
+        image, labels = self.cache.rgb(frame), self.cache.labels(mask)
+        if labels.shape != image.shape[:2]:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (labels.shape, image.shape)]
+            raise sources.DataError(
+                f"video {video.name}: mask {mask} and frame {frame} differ in size (read as "
+                f"{' and '.join(sizes)}); make the mask as large as its frame"
+            )
+        return image, labels
 
     def any_still(self, rng: np.random.Generator) -> Still:
         return self.stills[int(np.searchsorted(self._still_odds, rng.random()))]

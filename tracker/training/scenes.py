@@ -175,7 +175,7 @@ def _video_frames(stage: Stage, least: int) -> tuple[list[np.ndarray], list[np.n
         labels = [library.cache.labels(video.masks[t]) for t in times]
         ids = choose(stage.rng, labels[0], 1, least)
         if ids:
-            return [library.cache.rgb(video.frames[t]) for t in times], labels, ids[0]
+            return [library.frame(video, t)[0] for t in times], labels, ids[0]
     raise EmptySceneError("no object in the first frame of eight stretches of video")
 
 
