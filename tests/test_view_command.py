@@ -16,10 +16,10 @@ from tracker.media.masks import write_labels
 from tracker.media.video import VideoWriter, open_frames
 from tracker.view import command, pictures
 from tracker.view.run_footage import RunFootage
-from tracker.vot import scores
+from tracker.vot import record, scores
 from tracker.vot.dataset import write_list, write_sequence
 from tracker.vot.regions import ABSENT_LINE, UNKNOWN, MaskRegion, Special, format_mask
-from tracker.vot.workspace import ROOT
+from tracker.vot.workspace import ROOT, Workspace
 
 BRIGHT = np.full((*SHAPE, 3), 200, np.uint8)
 CONFIG = """
@@ -107,6 +107,21 @@ def test_the_page_lists_sequences_worst_first_with_all_files(workspace: Path, ca
     assert all(f"002-bad/{name}" in files for name in endings)
     assert "001-good/worst-1.jpg" not in files  # nothing is wrong there
     assert len(re.findall(r"not reported", text)) > 0
+
+
+def test_the_page_tells_results_of_something_else(workspace: Path, capsys) -> None:
+    """As the table of scores does: made without a record, and with other frames."""
+    arguments = ["--workspace", str(workspace), "--tracker", "Toy", "--no-videos"]
+    page = workspace / "reports" / "Toy" / "view" / "index.html"
+    assert command.main(arguments) == 0
+    assert "note: results without a record of what made them: " in page.read_text()
+    record.add_record(Workspace(workspace), "Toy")
+    assert command.main(arguments) == 0
+    assert "note: " not in page.read_text()
+    frame = next(workspace.glob("sequences/*/color/*"))
+    frame.write_bytes(frame.read_bytes() + b"0")
+    assert command.main(arguments) == 0
+    assert "made with other frames than the present; FORCE=1 runs all again" in page.read_text()
 
 
 def test_the_video_has_every_frame_and_the_sheet_its_place(workspace: Path) -> None:

@@ -24,7 +24,7 @@ from tracker.view.footage import Footage, ViewError
 from tracker.view.page import Heading, write_page
 from tracker.view.run_footage import RunFootage, result_masks
 from tracker.view.vot_footage import workspace_footage
-from tracker.vot import results, scores
+from tracker.vot import record, results, scores
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import DEFAULT_TRACKER, Workspace, add_arguments, workspace_of
 
@@ -131,6 +131,8 @@ def _view_workspace(args: argparse.Namespace, workspace: Workspace) -> dict[str,
         f"workspace {workspace.folder.name}, stack {workspace.stack_name}",
         f"weights: {weights or 'not stated by the tracker'}",
     ]
+    if reason := record.stale(workspace, args.tracker):
+        facts.append(f"note: {reason}")
     heading = Heading(f"Results of {args.tracker}", facts, links, VOT_START)
     return written | {"page": _write(args, footage, heading, out)}
 
