@@ -101,6 +101,8 @@ def remove_folder(folder: Path) -> None:
     """Remove it with all that it holds; a missing one is fine. VotError when something stays."""
     if not os.path.lexists(folder):
         return
+    if folder.is_symlink():
+        raise VotError(f"{folder} cannot be removed: it is a symbolic link; remove it yourself")
     try:
         shutil.rmtree(folder)
     except OSError as error:
