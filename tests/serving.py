@@ -120,7 +120,7 @@ class Station:
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("HQTRACK", "TRAX"))},
             "HQTRACK_RUNTIME_DIR": str(self.runtime),
-            "HQTRACK_IDLE_SECONDS": "30",
+            "HQTRACK_IDLE_SECONDS": "300",
             "STATIC_LOADS": str(self.loads_file),
             "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "tests")]),
             "OMP_NUM_THREADS": "1",
