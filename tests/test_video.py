@@ -344,3 +344,19 @@ def test_a_camera_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(FakeCapture, "works", False)
     with pytest.raises(FrameError, match="no camera 3 that gives pictures"):
         open_frames("3")
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((300, 40_000), (124, 16384)), ((20_000, 9), (16384, 8))]
+)
+def test_frames_longer_than_the_encoder_takes_are_reduced(
+    tmp_path: Path, shape: tuple[int, int], size: tuple[int, int]
+) -> None:
+    path = tmp_path / "long.mp4"
+    with VideoWriter(path) as writer:
+        for level in (60, 180):
+            writer.add(np.full((*shape, 3), level, np.uint8))
+    with open_frames(path) as frames:
+        images = [frame.image for frame in frames]
+    assert [image.shape for image in images] == [(*size, 3)] * 2
+    assert [round(image.mean() / 60) for image in images] == [1, 3]

@@ -24,6 +24,9 @@ ENCODER = "libx264"
 ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20"}
 """Quality nearly that of the source; fast, as the tracker is to have the processor."""
 
+MOST_SIDE = 16384
+"""Pixels: the longest side that the encoder takes."""
+
 KEYFRAME_SECONDS = 2
 """Between frames that stand for themselves: what a player can jump to, and what a crash costs."""
 
@@ -78,10 +81,10 @@ def open_video(path: Path) -> Frames:
 class VideoWriter(AbstractContextManager):
     """An H.264 mp4 that browsers play, written frame by frame in constant memory.
 
-    Its size is that of the first frame, made even by repeating the last row or column; frames of
-    other sizes are scaled to it. Until it is closed the file is fragmented: what was written
-    plays even after a crash, but for the last seconds. Closing makes an ordinary file of it, with
-    its index in front. No frame, no file.
+    Its size is that of the first frame (reduced to `MOST_SIDE`), made even by repeating the last
+    row or column; frames of other sizes are scaled to it. Until it is closed the file is
+    fragmented: what was written plays even after a crash, but for the last seconds. Closing makes
+    an ordinary file of it, with its index in front. No frame, no file.
 
     fps: how long the last frame lasts, and the times of frames that come without.
     time_base: seconds that times are rounded to; default: a small fraction of a frame.
@@ -106,7 +109,7 @@ class VideoWriter(AbstractContextManager):
         A time that is not after the one before is moved to just after it.
         """
         if self._container is None:
-            self._open(image.shape[0] + image.shape[0] % 2, image.shape[1] + image.shape[1] % 2)
+            self._open(*_video_size(*image.shape[:2]))
         frame = av.VideoFrame.from_ndarray(self._fitted(image), format="rgb24")
         frame = frame.reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
@@ -148,7 +151,7 @@ class VideoWriter(AbstractContextManager):
     def _fitted(self, image: np.ndarray) -> np.ndarray:
         height, width = self._stream.height, self._stream.width
         more = height - image.shape[0], width - image.shape[1]
-        if self.count == 0 or more in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        if more in ((0, 0), (0, 1), (1, 0), (1, 1)):
             return cv2.copyMakeBorder(image, 0, more[0], 0, more[1], cv2.BORDER_REPLICATE)
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
@@ -160,6 +163,13 @@ class VideoWriter(AbstractContextManager):
             except BaseException:
                 self._failed = True  # a container without a header must not be written to again
                 raise
+
+
+def _video_size(height: int, width: int) -> tuple[int, int]:
+    """Even sides (height, width) that the encoder takes, for frames of this size."""
+    scale = min(1, MOST_SIDE / max(height, width))
+    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    return tall + tall % 2, wide + wide % 2
 
 
 def _simple(fps: Fraction | float) -> Fraction:
