@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import lite_tracker
 from tests.test_pipeline import SHAPE, PaintedSession, frame, rectangle
 from tracker.config import preset
 from tracker.frames import FrameError
@@ -161,3 +162,12 @@ def test_a_removal_is_checked_at_once():
         stream.remove([7])
     stream.remove([1])
     assert next(stream).present.tolist() == [False]
+
+
+def test_half_precision_masks_and_frames_without_pixels() -> None:
+    frame, mask = torch.rand(3, 24, 32).bfloat16(), torch.zeros(24, 32, dtype=torch.bfloat16)
+    mask[4:12, 6:20] = 1
+    result = next(lite_tracker.make().stream([frame], [mask]))
+    assert torch.equal(result.masks[0], mask > 0)
+    with pytest.raises(FrameError, match=r"at least one pixel, not \(0, 32, 3\)"):
+        next(lite_tracker.make().stream([torch.zeros(3, 0, 32)], [mask]))

@@ -173,17 +173,20 @@ def _image(frame: np.ndarray | torch.Tensor) -> np.ndarray:
             f"a frame as tensor is [3, H, W], [1, H, W] or [H, W], not {tuple(frame.shape)}; "
             "frame.permute(2, 0, 1) brings the channels to the front"
         )
-    if frame.is_floating_point():
+    if frame.is_floating_point() and frame.numel():
         low, high = float(frame.min()), float(frame.max())
         if not 0 <= low <= high <= 1:
             raise FrameError(f"floats in a frame go from 0 to 1, not from {low:g} to {high:g}")
         frame = (frame * 255).round().byte()
-    image = frame.detach().cpu().numpy()
+    image = (frame if frame.numel() else frame.byte()).detach().cpu().numpy()
     return np.ascontiguousarray(image.transpose(1, 2, 0)) if image.ndim == 3 else image
 
 
 def _marked(one: np.ndarray | torch.Tensor | Prompt) -> np.ndarray | Prompt:
-    return one.detach().cpu().numpy() if _is_tensor(one) else one
+    if not _is_tensor(one):
+        return one
+    one = one.detach().cpu()
+    return (one.float() if one.is_floating_point() else one).numpy()
 
 
 def _is_tensor(value: object) -> bool:
