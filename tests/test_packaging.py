@@ -28,6 +28,7 @@ LAYERS = {
     "realtime": 1,
     "frames_ahead": 2,
     "stages": 2,
+    "refining": 3,
     "out_of_memory": 3,
     "streaming": 3,
     "saved": 2,

@@ -16,18 +16,14 @@ from tracker.frames import check_frame
 from tracker.labels import (
     MaskError,
     areas,
-    boxes,
     check_masks,
-    gate,
-    label_dtype,
     masks_to_labels,
-    merge,
     object_numbers,
     without,
 )
 from tracker.presence import NOTHING_YET, Presence, Usual
 from tracker.prompts import Prompt, check_prompt, fallback_mask
-from tracker.realtime import RefineSchedule
+from tracker.refining import Refining
 from tracker.saved import load_state, save_state
 from tracker.stages import FrameResult, Objects, Refiner, Segmented, Session
 from tracker.streaming import Stream, StreamObjects
@@ -68,7 +64,7 @@ class HQTracker:
         self.weights_note = weights_note
         self._new_session = new_session
         self._refiner = refiner
-        self._schedule = RefineSchedule(config.realtime, clock)
+        self._refining = Refining(refiner, config, clock)
         self._session: Session | None = None
         self._presence = self._new_presence()
         self._count = 0
@@ -129,15 +125,16 @@ class HQTracker:
         segmented = session.start(image, labels, count)
         self._begin_video(session, count)
         self._presence.begin(labels, count)
-        self._schedule.restart()
+        self._refining.restart()
         return FrameResult(segmented.labels, segmented.confidence, np.zeros(count, dtype=bool))
 
     def track(self, image: np.ndarray) -> FrameResult:
         """The objects in the next frame. Raises NotInitializedError, FrameError."""
         session = self._running()
         image = check_frame(image)
-        ahead = self._begin(image)
-        return self._refine(ahead, self._without_doubtful(session.step(image)), self._count)
+        ahead = self._refining.begin(image)
+        segmented = self._without_doubtful(session.step(image))
+        return self._refining.finish(ahead, segmented, self._count)
 
     def settle(self) -> None:
         """Finish what the last answer need not have waited for: the frame enters memory.
@@ -157,12 +154,12 @@ class HQTracker:
         """
         session = self._running()
         image, labels, count = self._checked(image, objects)
-        ahead = self._begin(image)
+        ahead = self._refining.begin(image)
         segmented = session.step_and_add(image, labels, count)
         known, self._count = self._count, self._count + count
         self._presence.begin(segmented.labels, self._count)
         segmented = self._without_doubtful(segmented)
-        return self._refine(ahead, segmented, known)
+        return self._refining.finish(ahead, segmented, known)
 
     def remove_objects(self, numbers: Iterable[int]) -> None:
         """Stop tracking these objects, from the next frame on and for ever.
@@ -295,44 +292,6 @@ class HQTracker:
             confidence,
             np.zeros(len(confidence), dtype=bool),
         )
-
-    def _begin(self, image: np.ndarray) -> Any:
-        """A frame begins: what the refiner will be given, the frame or its code."""
-        expected = self._schedule.begin()
-        if expected and self._refiner is not None and self._refiner.encodes_ahead:
-            return self._refiner.encode(image)
-        return image
-
-    def _refine(self, image: Any, segmented: FrameResult, known: int) -> FrameResult:
-        """Refine the first `known` objects; those after them were given in this frame.
-
-        image: the frame, or the refiner's code of it. Nothing is refined where time is short.
-        """
-        if self._refiner is None:
-            return segmented
-        found, present = boxes(segmented.labels, segmented.count)
-        prompted = np.flatnonzero(present[:known])
-        if len(prompted) == 0 or not self._schedule.allows():
-            return segmented
-        with self._schedule.refining():
-            proposals = self._refiner.refine(image, found[prompted]).masks
-            return self._gated(segmented, proposals, prompted, known)
-
-    def _gated(
-        self, segmented: FrameResult, proposals: np.ndarray, prompted: np.ndarray, known: int
-    ) -> FrameResult:
-        """The answer with the proposals [K, H, W] for objects `prompted` [K] (from 0) merged in."""
-        labels, count = segmented.labels, segmented.count
-        refined = np.zeros(count, dtype=bool)
-        own = [labels == index + 1 for index in prompted]
-        refined[prompted] = gate(own, proposals, self.config.refiner.gate_iou)
-        masks = [np.empty(0)] * count
-        for index, proposal in zip(prompted, proposals, strict=True):
-            masks[index] = proposal
-        merged = np.where(labels > known, labels, merge(labels, masks, refined))
-        visible = areas(merged, count) > 0
-        confidence = np.where(visible, segmented.confidence, 0).astype(np.float32)
-        return FrameResult(merged.astype(label_dtype(count)), confidence, refined)
 
 
 def _as_list(objects: Objects) -> list[np.ndarray | Prompt]:

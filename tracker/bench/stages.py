@@ -33,7 +33,7 @@ VMOS_STAGES = tuple(stage for stage, _ in _VMOS)
 _SHARED: Hooks = (
     ("decode image", "tracker.frames:read_image"),
     *_VMOS,
-    ("gate and merge", "tracker.pipeline:HQTracker._refine"),
+    ("gate and merge", "tracker.refining:Refining.finish"),
     ("rest", "tracker.pipeline:HQTracker.track"),
 )
 OUR_HOOKS: Hooks = (
