@@ -216,7 +216,7 @@ def test_settings_that_are_not_utf8_are_named(
 @pytest.mark.parametrize("name", ["..", "../..", "/", "a/b", "", ".", "Still/../.."])
 def test_force_removes_nothing_but_results_of_a_tracker(workspace: Workspace, name: str) -> None:
     files = sorted(workspace.folder.rglob("*"))
-    with pytest.raises(VotError, match="names no tracker"):
+    with pytest.raises(VotError, match="no tracker"):
         evaluate.evaluate(workspace, name, force=True)
     assert set(files) <= set(workspace.folder.rglob("*"))
 
