@@ -20,8 +20,8 @@ NAMES ?=
 CASE ?=
 ARGS ?=
 
-WHERE = $(if $(and $(RESULTS),$(filter file,$(origin TRACKER))),,--tracker "$(TRACKER)") $(if $(SEQUENCES),--sequences "$(SEQUENCES)") \
-	$(if $(STACK),--stack "$(STACK)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")
+WHERE = $(if $(and $(RESULTS),$(filter file,$(origin TRACKER))),,--tracker "$(TRACKER)") \
+	$(if $(SEQUENCES),--sequences "$(SEQUENCES)") $(if $(STACK),--stack "$(STACK)") $(if $(WORKSPACE),--workspace "$(WORKSPACE)")
 
 .DEFAULT_GOAL := help
 .PHONY: setup evaluate analysis report view pictures submit test demo weights bench train eval-vos \
