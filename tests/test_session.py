@@ -248,3 +248,14 @@ def test_labels_widen_with_the_number_of_objects(count):
     found = one.step(video(2, 49, 65)[1])
     assert found.labels.dtype == (np.uint8 if count == 255 else np.uint16)
     assert found.confidence.shape == (count,)
+
+
+def test_a_frame_that_lacks_an_object_waits_for_a_complete_one():
+    memory = dataclasses.replace(SMALL.memory, interval=2, incomplete="skip")
+    skipping = VmosSession(small_model(), dataclasses.replace(SMALL, memory=memory), "cpu")
+    frames = video(6)
+    skipping.start(frames[0], squares(3), 3)
+    present = {1: 3, 2: 2, 3: 3, 4: 3, 5: 2}  # objects with pixels: the last one comes and goes
+    for number, count in present.items():
+        skipping.remember(skipping.predict(frames[number]), squares(count))
+    assert skipping.memory_frames[0] == (3, 0)
