@@ -64,9 +64,8 @@ class Refining:
         """The answer with the proposals [K, H, W] for objects `prompted` [K] (from 0) merged in."""
         labels, count = segmented.labels, segmented.count
         refined = np.zeros(count, dtype=bool)
-        own = [labels == index + 1 for index in prompted]
-        refined[prompted] = gate(own, proposals, self._gate_iou)
-        masks = [np.empty(0)] * count
+        masks = [labels == number for number in range(1, count + 1)]
+        refined[prompted] = gate([masks[i] for i in prompted], proposals, self._gate_iou)
         for index, proposal in zip(prompted, proposals, strict=True):
             masks[index] = proposal
         merged = np.where(labels > known, labels, merge(labels, masks, refined))
