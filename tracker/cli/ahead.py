@@ -25,6 +25,8 @@ def check_late_starts(source: Path, starts: Sequence[Start], count: int | None) 
     late = [start for start in starts if start.frame > 0]
     if not late:
         return
+    if source.is_dir():
+        check_in_time(source, late, len(list_frames(source)))
     beginning = None if source.is_dir() else _shape(source, 0)
     for start in late:
         beyond = count is not None and start.frame >= count
@@ -33,19 +35,22 @@ def check_late_starts(source: Path, starts: Sequence[Start], count: int | None) 
                 _check(start, _shape(source, start.frame))
             except MaskError as error:
                 raise MaskError(f"{start.where}: {error}") from error
-            except IndexError as error:
-                raise RunError(
-                    f"{source} has {error} frames, numbered from 0: too late for {start.where}"
-                ) from error
+            except IndexError as end:
+                check_in_time(source, late, end.args[0])
+
+
+def check_in_time(source: str | Path, starts: Sequence[Start], count: int) -> None:
+    """Raise RunError for starts after the last of `count` frames."""
+    if late := [start.where for start in starts if start.frame >= count]:
+        raise RunError(
+            f"{source} has {count} frames, numbered from 0: too late for {', '.join(late)}"
+        )
 
 
 def _shape(source: Path, number: int) -> Shape:
-    """(H, W) of a frame. IndexError with the number of frames where there is none."""
+    """(H, W) of a frame. IndexError with the number of frames where a video has none."""
     if source.is_dir():
-        paths = list_frames(source)
-        if number >= len(paths):
-            raise IndexError(len(paths))
-        return read_image(paths[number]).shape[:2]
+        return read_image(list_frames(source)[number]).shape[:2]
     read = 0
     with open_frames(source) as frames:
         for frame in frames:

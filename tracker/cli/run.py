@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from tracker.alone import OccupiedError, alone_in
-from tracker.cli.ahead import check_late_starts
+from tracker.cli.ahead import check_in_time, check_late_starts
 from tracker.cli.asked import contents
 from tracker.cli.earlier import RunError, check_inputs, earlier_results
 from tracker.cli.progress import Progress, ResumeError, fitting
@@ -96,8 +96,6 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
         progress = Progress(out, asked | contents(arguments.source, files))
         if arguments.resume and frames.live:
             raise RunError("a camera cannot be resumed; its frames are gone")
-        if Path(arguments.source).is_dir():
-            _check_starts(arguments.source, starts, frames.count)
         if not frames.live:
             check_late_starts(Path(arguments.source), starts, frames.count)
         earlier = [] if arguments.resume else earlier_results(out, arguments.overwrite)
@@ -114,7 +112,7 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
                 return False
             progress.check_length(name, done)
             progress.finish()
-        _check_starts(arguments.source, [] if stopped else starts, done)
+        check_in_time(arguments.source, [] if stopped else starts, done)
         if frames.count is not None and done < frames.count * (1 - MISSING_SHARE):
             count = frames.count
             logger.warning("%s tells of %d frames, %d could be read", name, count, done)
@@ -219,11 +217,3 @@ def _check_out(out: Path) -> None:
     place = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not place.is_dir():
         raise RunError(f"--out {out}: {place} is a file; results go into a folder, name another")
-
-
-def _check_starts(source: str, starts: Sequence[Start], count: int) -> None:
-    late = [start.where for start in starts if start.frame >= count]
-    if late:
-        raise RunError(
-            f"{source} has {count} frames, numbered from 0: too late for {', '.join(late)}"
-        )
