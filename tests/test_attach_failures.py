@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +16,7 @@ import pytest
 import trax
 
 from tests.serving import FACTORY, PROJECT, Session, Station, square, station, wait_until
-from tracker.resident import launch, refusal
+from tracker.resident import launch, refusal, wire
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -153,6 +155,18 @@ def test_a_client_without_pipes_does_no_harm(here: Station) -> None:
     process.wait(10)
     assert works(here.session())
     assert here.loads == 1
+
+
+def test_a_server_that_may_open_no_file_answers_when_it_may_again(here: Station) -> None:
+    assert works(here.session())
+    pid = here.states()[0]["pid"]
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    with launch.connect(next(here.runtime.glob("*.sock"))) as client:
+        wire.send(client, {"op": "status"})
+        wait_until(lambda: "a client has to wait: [Errno 24]" in here.log.read_text())
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        assert wire.Messages(client).next(10)["phase"] == "idle"
 
 
 @pytest.mark.parametrize("line", [b"[" * 60_000 + b"\n", b"\xff\x00\n", b"[1]\n", b"\n"])
@@ -294,6 +308,20 @@ def test_serve_by_hand_is_used_by_clients(here: Station) -> None:
     finally:
         server.kill()
         server.wait()
+
+
+def test_a_server_whose_folder_was_deleted_still_leaves_in_good_order(here: Station) -> None:
+    """Folders for temporary files are cleaned up."""
+    command = [sys.executable, "-m", "tracker", "serve", *FACTORY]
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=here.environment, stderr=subprocess.PIPE, text=True
+    ) as server:
+        wait_until(lambda: list(here.runtime.glob("*.sock")))
+        assert works(here.session())
+        shutil.rmtree(here.runtime)
+        server.terminate()
+        assert "leaving: stopped by a signal" in server.communicate(timeout=20)[1]
+        assert server.returncode == 0
 
 
 def test_serve_without_a_place_for_its_socket_says_so(tmp_path, monkeypatch, capsys) -> None:

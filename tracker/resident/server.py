@@ -27,6 +27,7 @@ from tracker.resident.places import Place
 logger = logging.getLogger(__name__)
 _CLIENT_SECONDS = 5.0
 _STOP_SECONDS = 10.0
+_RETRY_SECONDS = 0.5
 # After such an error every later call of the process fails as well; running out of memory is none.
 _LOST_DEVICE = "CUDA error"
 
@@ -115,8 +116,12 @@ class ResidentServer:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if self._listener.fileno() < 0:
+                    return
+                logger.warning("a client has to wait: %s", error)  # Too many files are open.
+                time.sleep(_RETRY_SECONDS)
+                continue
             try:
                 connection.settimeout(_CLIENT_SECONDS)
                 if not self._receive(connection):
@@ -169,7 +174,7 @@ class ResidentServer:
 
     def _leave(self, reason: str | None) -> None:
         """Take the socket away, so that the next client starts a new server."""
-        with locked(self._place.lock), contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), locked(self._place.lock):  # The folder may be gone.
             if self._place.socket.stat().st_ino == self._socket_file:
                 self._place.socket.unlink()
         if reason is not None:
