@@ -14,7 +14,7 @@ import pytest
 
 from tests.vot_data import trajectory
 from tests.vot_data import workspace as workspace
-from tracker.vot import evaluate, record, scores, submit, toolkit
+from tracker.vot import evaluate, record, scores, submit, sums, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint
 from tracker.vot.workspace import ROOT, Workspace
@@ -156,3 +156,32 @@ def test_results_without_a_record_are_told_and_stay_told(
     assert "(some or all) is not known: `vot evaluate` by" in record.stale(workspace, "Still")
     evaluate.evaluate(workspace, "Still", force=True)
     assert record.stale(workspace, "Still") is None
+
+
+def test_results_made_by_others_after_a_recorded_run_are_told_and_stay_told(
+    workspace: Workspace,
+) -> None:
+    folder, changed = workspace.results("Still"), trajectory(workspace)
+    checked = subprocess.run(["sha256sum", "-c", sums.NAME], cwd=folder, capture_output=True)
+    assert checked.returncode == 0
+    changed.write_bytes(changed.read_bytes()[:-1] + b"\0")
+    assert sums.others(folder) == [str(changed.relative_to(folder))]
+    reason = "results (some or all) without a record of what made them: `vot evaluate` by itself"
+    assert (record.stale(workspace, "Still") or "").startswith(reason)
+    before = sorted(path.read_bytes() for path in folder.glob("*.*"))
+    with record.recorded(workspace, "Still"):  # a run that makes nothing changes no note
+        assert sums.others(folder) == []  # as after one that was killed here
+    assert sorted(path.read_bytes() for path in folder.glob("*.*")) == before
+    with record.recorded(workspace, "Still"):
+        (folder / "more.bin").write_bytes(b"1")
+    assert sums.others(folder) == []
+    assert "(some or all) is not known: `vot evaluate` by" in record.stale(workspace, "Still")
+    assert ["unknown" in made for made in record.read_records(workspace, "Still")] == [0, 1, 0]
+
+
+def test_results_that_are_gone_were_not_made_by_others(workspace: Workspace) -> None:
+    trajectory(workspace).unlink()
+    assert record.stale(workspace, "Still") is None
+    evaluate.evaluate(workspace, "Still")
+    assert record.stale(workspace, "Still") is None
+    assert len(record.read_records(workspace, "Still")) == 1

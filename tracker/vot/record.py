@@ -10,10 +10,11 @@ import contextlib
 import datetime
 import json
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tracker.vot import sums
 from tracker.vot.fingerprint import fingerprint
 from tracker.vot.text import write_whole
 from tracker.vot.workspace import ROOT, Workspace
@@ -45,18 +46,23 @@ def recorded(workspace: Workspace, tracker: str) -> Iterator[None]:
     """Around a run: notes before it what makes the results, so that a killed run is noted too.
 
     What made no results is taken out again. Results that no record tells of stay unknown. A data
-    set that the run has downloaded is noted at the end.
+    set that the run has downloaded is noted at the end, and which results there are then: a run
+    that is killed leaves no note of them, so nothing is said of those.
     """
+    folder = workspace.results(tracker)
     records, before = read_records(workspace, tracker), _results(workspace, tracker)
-    if not records and _has_trajectories(before):
-        _write(_path(workspace, tracker), [{"unknown": _UNRECORDED}])
+    if _made_by_others(folder, records):
+        _write(_path(workspace, tracker), [*records, {"unknown": _UNRECORDED}])
     add_record(workspace, tracker)
+    noted = sums.take(folder)
     try:
         yield
     finally:
         if _results(workspace, tracker) == before:
+            sums.put(folder, noted)
             _write(_path(workspace, tracker), records)
         else:
+            sums.put(folder, sums.of(folder))
             add_record(workspace, tracker)
 
 
@@ -81,14 +87,15 @@ def _path(workspace: Workspace, tracker: str) -> Path:
 
 
 def _results(workspace: Workspace, tracker: str) -> dict[Path, tuple[int, int]]:
-    """Size and time of change of every file of the results but the record."""
-    folder = workspace.results(tracker)
-    paths = (path for path in folder.rglob("*") if path.name != _NAME and path.is_file())
+    """Size and time of change of every file of the results but the notes about them."""
+    folder, notes = workspace.results(tracker), (_NAME, sums.NAME)
+    paths = (path for path in folder.rglob("*") if path.name not in notes and path.is_file())
     return {path: ((stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths}
 
 
-def _has_trajectories(paths: Iterable[Path]) -> bool:
-    return any(path.suffix in (".bin", ".txt") for path in paths)
+def _made_by_others(folder: Path, records: list[dict[str, Any]]) -> bool:
+    """Whether there are results that no recorded run has left as they are."""
+    return bool(sums.others(folder) if records else sums.trajectories(folder))
 
 
 def _write(path: Path, records: list[dict[str, Any]]) -> None:
@@ -110,10 +117,11 @@ def stale(workspace: Workspace, tracker: str) -> str | None:
     records = read_records(workspace, tracker)
     if unknown := [record["unknown"] for record in records if "unknown" in record]:
         return f"what made the results (some or all) is not known: {unknown[0]}; {_REMEDY}"
+    if _made_by_others(workspace.results(tracker), records):
+        what = "results (some or all)" if records else "results"
+        return f"{what} without a record of what made them: {_UNRECORDED}; {_REMEDY}"
     if not records:
-        if not _has_trajectories(_results(workspace, tracker)):
-            return None
-        return f"results without a record of what made them: {_UNRECORDED}; {_REMEDY}"
+        return None
     mark = fingerprint(workspace, tracker)
     changed = [key for key in mark if any(_differs(record, key, mark) for record in records)]
     if not changed:
