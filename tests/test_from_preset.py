@@ -70,7 +70,7 @@ def test_official_weights_run_where_they_are_present(tmp_path: Path, loaded: lis
 def test_a_tracker_from_a_preset_tracks(tmp_path: Path, loaded: list[tuple]) -> None:
     tracker = HQTracker.from_preset("hqtrack-lite", tmp_path, "cpu", frame__min_pixels=None)
     assert tracker.weights_note == "hqtrack-lite bundled; no refiner"
-    assert tracker.config.frame == FrameConfig(None, 200_000, None, None)
+    assert tracker.config.frame == FrameConfig(None, 270_000, None, None)
     image = np.zeros((20, 30, 3), np.uint8)
     assert tracker.initialize(image, [image[..., 0] == 0]).count == tracker.track(image).count == 1
 

@@ -23,6 +23,7 @@ from tracker.preprocess import labels_to_model, model_size
         ((240, 320), 50_000, 80_000, (241, 321)),
         ((1080, 1920), 200_000, None, (577, 1041)),
         ((300, 3000), 200_000, 200_000, (97, 1041)),
+        ((480, 854), 270_000, 270_000, (385, 689)),
     ],
 )
 def test_the_area_is_brought_between_its_limits_and_then_the_long_edge(
@@ -49,7 +50,7 @@ def test_the_short_edge_comes_after_the_area() -> None:
 
 
 def test_limits_of_the_area_that_contradict_are_an_error() -> None:
-    with pytest.raises(ConfigError, match="min_pixels is 200000, above frame__max_pixels 100000"):
+    with pytest.raises(ConfigError, match="min_pixels is 270000, above frame__max_pixels 100000"):
         preset("hqtrack-lite", frame__max_pixels=100_000)
 
 

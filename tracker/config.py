@@ -263,9 +263,9 @@ PRESETS: Mapping[str, TrackerConfig] = {
     "hqtrack-lite": TrackerConfig(
         name="hqtrack-lite",
         vmos=LITE_VMOS,
-        frame=FrameConfig(200_000, 200_000, min_short_edge=None, max_long_edge=None),
+        frame=FrameConfig(270_000, 270_000, min_short_edge=None, max_long_edge=None),
         memory=MemoryConfig(capacity=3, interval=20, short_term_lag=1),
-        presence=PresenceConfig(threshold=0.5),
+        presence=PresenceConfig(threshold=0.45),
         compute=ComputeConfig(precision="auto"),
     ),
 }
