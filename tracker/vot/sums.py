@@ -25,31 +25,33 @@ def of(folder: Path) -> str:
 
 
 def put(folder: Path, note: str) -> None:
-    """Write the note; an empty one is no file."""
+    """Write the note; an empty one is no file. OSError, which names it, when that fails."""
     if note:
         write_whole(folder / NAME, note)
 
 
 def take(folder: Path) -> str:
     """The note, which is removed; "" when there is none."""
-    path = folder / NAME
-    note = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    path.unlink(missing_ok=True)
+    note = _noted(folder)
+    (folder / NAME).unlink(missing_ok=True)
     return note
 
 
 def others(folder: Path) -> list[str]:
-    """The trajectories that the note does not hold as they are; none without a note."""
+    """Names of the trajectories that the note does not hold as they are; none without a note."""
+    noted = set(_noted(folder).splitlines())
+    return [name for name, line in _lines(folder).items() if line not in noted] if noted else []
+
+
+def _noted(folder: Path) -> str:
     path = folder / NAME
-    if not path.is_file():
-        return []
-    noted = set(path.read_text(encoding="utf-8", errors="replace").splitlines())
-    return [name for name, line in _lines(folder).items() if line not in noted]
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _lines(folder: Path) -> dict[str, str]:
-    names = {str(path.relative_to(folder)): path for path in trajectories(folder)}
-    return {
-        name: f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}"
-        for name, path in names.items()
-    }
+    """What `sha256sum` writes of every trajectory, by name."""
+    lines = {}
+    for path in trajectories(folder):
+        name = path.relative_to(folder).as_posix()
+        lines[name] = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}"
+    return lines
