@@ -68,20 +68,28 @@ def test_local_attention_builds_no_matrix_of_all_by_all(monkeypatch):
     assert sizes == [height * width * 22 * 22]
 
 
-def test_global_attention_is_softmax_of_scaled_products():
+@pytest.mark.parametrize("chunk", [1, 3, 7], ids="{} queries at a time".format)
+@pytest.mark.parametrize("training", [False, True], ids=["tracking", "training"])
+def test_global_attention_is_softmax_of_scaled_products(monkeypatch, training, chunk):
+    """Also in parts of the queries, of which the last is shorter."""
+    monkeypatch.setattr(attention, "SCORES_AT_ONCE", 2 * 11 * chunk)
     draw = torch.Generator().manual_seed(0)
-    query = torch.randn(2, 7, 4, generator=draw)
-    key, value = torch.randn(2, 11, 4, generator=draw), torch.randn(2, 11, 5, generator=draw)
+    shapes = ((2, 7, 4), (2, 11, 4), (2, 11, 5))
+    query, key, value = (torch.randn(*shape, generator=draw) for shape in shapes)
     expected = torch.softmax(query @ key.transpose(1, 2) / 2, dim=-1) @ value
-    torch.testing.assert_close(global_attention(query, key, value), expected)
+    with torch.set_grad_enabled(training):
+        torch.testing.assert_close(global_attention(query, key, value), expected)
 
 
-def test_global_attention_in_chunks_is_the_same(monkeypatch):
-    draw = torch.Generator().manual_seed(0)
-    query, key, value = (torch.randn(1, n, 4, generator=draw) for n in (13, 9, 9))
-    whole = global_attention(query, key, value)
+def test_gradients_of_global_attention_are_those_of_its_definition(monkeypatch):
     monkeypatch.setattr(attention, "SCORES_AT_ONCE", 9 * 3)
-    torch.testing.assert_close(global_attention(query, key, value), whole)
+    draw = torch.Generator().manual_seed(0)
+    tokens = [torch.randn(1, n, 4, generator=draw, requires_grad=True) for n in (13, 9, 9)]
+    query, key, value = tokens
+    by_definition = torch.softmax(query @ key.transpose(1, 2) / 2, dim=-1) @ value
+    expected = torch.autograd.grad(by_definition.square().sum(), tokens)
+    got = torch.autograd.grad(global_attention(*tokens).square().sum(), tokens)
+    torch.testing.assert_close(got, expected)
 
 
 @pytest.mark.parametrize("window", [3, 15])

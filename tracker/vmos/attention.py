@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -41,10 +42,27 @@ def global_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def global_attention_plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """`global_attention` by standard operators, on any device, some queries at a time."""
     scaled = query / math.sqrt(query.shape[-1])
-    chunk = _queries_at_once(key)
-    transposed = key.transpose(1, 2)
-    parts = [torch.softmax(part @ transposed, dim=-1) @ value for part in scaled.split(chunk, 1)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    transposed = key.transpose(1, 2).contiguous()  # else every product makes its own copy
+    parts = scaled.split(_queries_at_once(key), dim=1)
+    if torch.is_grad_enabled():
+        return torch.cat([torch.softmax(part @ transposed, dim=-1) @ value for part in parts], 1)
+    return _attend_in_place(parts, transposed, value)
+
+
+def _attend_in_place(parts: Sequence[Tensor], transposed: Tensor, value: Tensor) -> Tensor:
+    """All parts through the same memory: fresh pages for every part cost as much as the products.
+
+    parts [B, n, D] of the queries, the longest first; transposed [B, D, M], value [B, M, V].
+    """
+    batch, longest, _ = parts[0].shape
+    held = transposed.new_empty(2, batch, longest, transposed.shape[-1])
+    result = value.new_empty(batch, sum(part.shape[1] for part in parts), value.shape[-1])
+    for part, attended in zip(parts, result.split(longest, dim=1), strict=True):
+        scores, shares = held[:, :, : part.shape[1]]
+        torch.bmm(part, transposed, out=scores)
+        torch.softmax(scores, dim=-1, out=shares)
+        torch.bmm(shares, value, out=attended)
+    return result
 
 
 def _queries_at_once(key: Tensor) -> int:
@@ -83,7 +101,8 @@ def local_attention_plain(
     values = _tiles(value, grid, window // 2)
     biases = _tiles(bias, grid, 0)
 
-    unseen = _unseen(grid, window, query.dtype, query.device).repeat(query.shape[0], 1, 1)
+    unseen = _unseen(grid, window, query.dtype, query.device)
+    unseen = unseen.expand(query.shape[0], *unseen.shape).flatten(0, 1)  # no copy for one picture
     scores = torch.baddbmm(unseen, queries, keys.transpose(1, 2))
     _windows(scores, window).add_(biases.view(-1, TILE, TILE, window, window))
     tiles = torch.softmax(scores, dim=-1) @ values
