@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trax
 
-from tests.serving import SHAPE, Station, square, station
+from tests.serving import PROJECT, SHAPE, Station, square, station
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -174,6 +178,25 @@ def test_a_failed_start_is_told_through_the_protocol(
         session.initialize(square(3, 4))
     assert str(here.log) in str(caught.value)
     assert session.quit() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--preset", "nope"), "unknown preset 'nope'"),
+        (("--factory", "nowhere"), "write it as MODULE:FUNCTION"),
+    ],
+)
+def test_a_wrong_option_is_a_line_without_a_traceback(
+    tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    command = [sys.executable, "-m", "tracker", "serve", *arguments]
+    environment = os.environ | {"HQTRACK_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "loading failed: " in done.stderr and reason in done.stderr
 
 
 def test_the_client_going_away_ends_the_process(here: Station) -> None:

@@ -27,7 +27,14 @@ from tracker.labels import MaskError
 from tracker.resident import refusal
 from tracker.resident.grammar import SessionError
 from tracker.resident.jobs import Job
-from tracker.resident.loading import ResultLike, TrackerLike, explain, load, time_limit
+from tracker.resident.loading import (
+    ResultLike,
+    TrackerLike,
+    explain,
+    load,
+    log_failure,
+    time_limit,
+)
 from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
 from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
 from tracker.resident.requests import Requests
@@ -208,7 +215,7 @@ def serve_in_process(options: ServeOptions, folder: str | None = None) -> int:
         with time_limit(options.start_seconds, refuse):
             tracker = load(options)
     except (Exception, KeyboardInterrupt) as error:
-        logger.exception("loading failed")
+        log_failure(error)
         refuse(explain(error))
         os._exit(1)
     if folder is None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from tracker.config import ConfigError
 from tracker.resident.options import OptionsError, ServeOptions
 
 if TYPE_CHECKING:
@@ -120,6 +121,12 @@ def give_up(reason: str) -> None:
         logger.error(reason)
         faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
     os._exit(1)
+
+
+def log_failure(error: BaseException) -> None:
+    """Log why loading failed; for an option or setting that is wrong, without a traceback."""
+    refused = isinstance(error, (ConfigError, OptionsError))
+    logger.error("loading failed: %s", explain(error), exc_info=None if refused else error)
 
 
 def explain(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from tracker.resident import wire
 from tracker.resident.jobs import Job, Jobs
 from tracker.resident.launch import locked
-from tracker.resident.loading import TrackerLike, explain, give_up, load, time_limit
+from tracker.resident.loading import TrackerLike, explain, give_up, load, log_failure, time_limit
 from tracker.resident.options import ServeOptions
 from tracker.resident.places import Place
 
@@ -60,7 +60,7 @@ class ResidentServer:
             with time_limit(self._options.start_seconds, self._jobs.abandon):
                 tracker = load(self._options)
         except BaseException as error:
-            logger.exception("loading failed")
+            log_failure(error)
             self._leave(explain(error))
             return 1
         self._note = str(getattr(tracker, "weights_note", ""))
