@@ -132,3 +132,18 @@ def test_ground_truth_that_ends_early_is_told(workspace: Workspace, capsys) -> N
     rows = {row.sequence: row.frames for row in scores.show(workspace, "Still")}
     assert rows == {"pair": 24, "single": 9, "all": 33}
     assert "note: single: the ground truth ends after 9 of 24 frames" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kept", "note"),
+    [
+        (9, "9 of 24 frames have ground truth; the rest is tracked and not scored"),
+        (1, "only 1 of 24 frames has ground truth, that in which tracking starts"),
+    ],
+)
+def test_frames_without_ground_truth_are_told(workspace: Workspace, kept: int, note: str) -> None:
+    for path in (workspace.sequences / "single").glob("groundtruth_*.txt"):
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines[:kept], *["0"] * (LENGTH - kept)]) + "\n")
+    (told,) = scores._unscored(workspace)
+    assert told.startswith(f"single: {note}")

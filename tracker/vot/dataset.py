@@ -33,6 +33,7 @@ class SequenceInfo:
     not stated.
     starts: the frame (from 0) in which each object starts: its first line that is not `0`.
     known: frames that have a line of ground truth; those after them are not scored.
+    scored: frames of these in which the ground truth of an object is known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class SequenceInfo:
     objects: tuple[str, ...]
     starts: Mapping[str, int]
     known: int
+    scored: int
 
 
 def is_dataset(folder: Path) -> bool:
@@ -106,7 +108,8 @@ def read_sequence(folder: Path) -> SequenceInfo:
     if size is not None:
         soundness.check_size(folder, _first_frame(folder, metadata), size)
     known = max(map(len, lines.values()))
-    return SequenceInfo(name, folder, length, size, tuple(files), starts, known)
+    scored = {i for text in lines.values() for i, line in enumerate(text) if _is_known(line)}
+    return SequenceInfo(name, folder, length, size, tuple(files), starts, known, len(scored))
 
 
 def _whole_number(folder: Path, metadata: Mapping[str, str], key: str) -> int:
@@ -169,7 +172,11 @@ def _first_frame(folder: Path, metadata: Mapping[str, str]) -> Path:
 
 def first_known(lines: Sequence[str]) -> int:
     """The index of the first line that does not say unknown, their number when all do."""
-    return next((i for i, line in enumerate(lines) if line.strip() != UNKNOWN_LINE), len(lines))
+    return next((i for i, line in enumerate(lines) if _is_known(line)), len(lines))
+
+
+def _is_known(line: str) -> bool:
+    return line.strip() != UNKNOWN_LINE
 
 
 def anchors(info: SequenceInfo, name: str = "anchor") -> list[tuple[int, bool]]:

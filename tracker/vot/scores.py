@@ -169,13 +169,25 @@ def _lengths(workspace: Workspace) -> dict[str, int]:
 
 
 def _unscored(workspace: Workspace) -> list[str]:
-    """Sequences whose ground truth ends early, with the numbers."""
-    return [
-        f"{info.name}: the ground truth ends after {info.known} of {info.length} frames; the "
-        "rest is tracked and not scored"
-        for info in workspace.dataset()
-        if info.known < info.length
-    ]
+    """Sequences whose ground truth ends early or has gaps, with the numbers."""
+    rest = "the rest is tracked and not scored"
+    notes = []
+    for info in workspace.dataset():
+        if info.known < info.length:
+            notes.append(
+                f"{info.name}: the ground truth ends after {info.known} of {info.length} frames; "
+                f"{rest}"
+            )
+        elif info.scored == 1:
+            notes.append(
+                f"{info.name}: only 1 of {info.length} frames has ground truth, that in which "
+                "tracking starts: its figures say nothing"
+            )
+        elif info.scored < info.length:
+            notes.append(
+                f"{info.name}: {info.scored} of {info.length} frames have ground truth; {rest}"
+            )
+    return notes
 
 
 def _rate(measured: Iterable[tuple[int, float] | None]) -> float | None:
