@@ -469,6 +469,14 @@ def test_bad_input_is_one_line_and_status_one(
         assert re.search(message, errors[0]), errors[0]
 
 
+def test_a_run_says_where_its_results_are(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert run([folder, "--mask", first, "--out", tmp_path / "out"])[0] == 0
+    assert caplog.messages[-1] == f"results in {tmp_path / 'out'}"
+
+
 def test_a_corrupt_frame_is_named(
     folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -116,6 +116,7 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
         if frames.count is not None and done < frames.count * (1 - MISSING_SHARE):
             count = frames.count
             logger.warning("%s tells of %d frames, %d could be read", name, count, done)
+    logger.info("results in %s", out)
     return True
 
 
