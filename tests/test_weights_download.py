@@ -139,6 +139,13 @@ def test_no_network_names_the_remedy(tmp_path: Path) -> None:
         weights.fetch(entry, tmp_path, attempts=2, pause=0.01)
 
 
+def test_a_folder_that_cannot_be_written_is_named(server, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(WeightsError, match=r"taken/w\.pth.* cannot be written .* --folder"):
+        weights.fetch(_entry(server), tmp_path / "taken")
+    assert not server.ranges
+
+
 def test_a_full_disk_is_reported_and_not_retried(server, tmp_path: Path, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

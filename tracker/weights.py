@@ -190,11 +190,19 @@ def fetch(entry: WeightFile, folder: Path = FOLDER, attempts: int = 4, pause: fl
     return part.replace(path)
 
 
+_NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR)
+
+
 def _explain(entry: WeightFile, part: Path, error: OSError) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"{entry.url}: the server answers {error.code} {error.reason}"
     if error.errno == errno.ENOSPC:
         return f"the disk is full at {part}: free some space and run it again, it goes on there"
+    if error.errno in _NOT_WRITABLE:
+        return (
+            f"{part} cannot be written ({error.strerror}); name another folder with --folder or "
+            "$HQTRACK_WEIGHTS"
+        )
     cause = getattr(error, "reason", error)
     return (
         f"{entry.url} cannot be downloaded: {cause}. Is there a network? Run it again to go on, "
