@@ -270,6 +270,9 @@ def test_unknown_layout_and_full_target(tmp_path: Path, capsys) -> None:
         convert(tmp_path, tmp_path / "data")
     with pytest.raises(VotError, match="there is no folder"):
         convert(tmp_path / "nowhere", tmp_path / "data")
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    with pytest.raises(VotError, match=r"clip\.mp4 is a file; name a folder"):
+        convert(tmp_path / "clip.mp4", tmp_path / "data")
     write_frames(tmp_path / "raw", "single", 3)
     with pytest.raises(SystemExit):
         module.main([str(tmp_path / "raw"), str(tmp_path / "data"), "--fps", "0"])

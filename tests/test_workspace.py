@@ -240,6 +240,14 @@ def test_data_are_prepared_by_one_evaluation_at_a_time(
     assert "another evaluation is running" in capsys.readouterr().err
 
 
+def test_an_unknown_tracker_is_told_before_data_are_made(
+    workspace: Workspace, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(evaluate, "prepare_data", lambda *_: pytest.fail("data were made"))
+    assert evaluate.main(["--workspace", str(workspace.folder), "--tracker", "Nope"]) == 1
+    assert "no tracker 'Nope'" in capsys.readouterr().err
+
+
 def test_demo_data_are_made_for_the_default_only(workspace: Workspace, monkeypatch) -> None:
     made = []
     monkeypatch.setattr(evaluate.demo, "make_demo", made.append)

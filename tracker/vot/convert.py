@@ -65,6 +65,8 @@ def find_sources(root: Path) -> list[Source]:
 
     No two have the same name: VotError names the folders.
     """
+    if root.is_file():
+        raise VotError(f"{root} is a file; name a folder of frames and masks")
     if not root.is_dir():
         raise VotError(f"there is no folder {root}")
     single = _sequence_folder(root)

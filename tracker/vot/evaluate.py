@@ -106,6 +106,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     try:
         workspace = workspace_of(args)
+        registry.check_known(workspace, args.tracker)
         with toolkit.exclusive(workspace):
             prepare_data(workspace, args.sequences, args.force)
             _evaluate(workspace, args.tracker, args.force, args.persist)
