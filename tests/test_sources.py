@@ -93,7 +93,7 @@ def test_hidden_files_are_no_data(tmp_path):
     assert [sprite.name for sprite in found.sprites] == ["s"]
     for path in clip.glob("masks/0*.png"):
         path.unlink()
-    with pytest.raises(DataError, match="no video with masks"):
+    with pytest.raises(DataError, match=r"no video with masks.*looked for NAME/frames"):
         sources.find_videos(tmp_path / "train_video")
 
 

@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     text = "J and F (DAVIS) of a preset on videos with masks, beside two floors"
     p = argparse.ArgumentParser(prog="python -m tracker eval", description=text)
     p.add_argument("--data", type=Path, required=True, help="folder of videos with masks")
-    p.add_argument("--preset", default="hqtrack-lite")
+    p.add_argument("--preset", default="hqtrack-lite", help="hqtrack or hqtrack-lite (default)")
     p.add_argument(
         "--weights", type=Path, help="file or folder; default: $HQTRACK_WEIGHTS, else weights/"
     )

@@ -50,8 +50,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tracker bench-kernels", description=__doc__)
     add = parser.add_argument
     add("--device", help="cpu, cuda, cuda:1; default: a GPU if there is one")
-    add("--dtype", choices=("float32", "float16", "bfloat16"), default="bfloat16")
-    add("--repeats", type=whole(1), default=20)
+    types = ("float32", "float16", "bfloat16")
+    add("--dtype", choices=types, default="bfloat16", help="default bfloat16")
+    add("--repeats", type=whole(1), default=20, help="of each way; default 20")
     add("--shrink", type=whole(1), default=1, help="divide the sides of all grids: a quick look")
     args = parser.parse_args(argv)
     dtype = getattr(torch, args.dtype)

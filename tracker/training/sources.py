@@ -256,7 +256,10 @@ def find_videos(root: Path, split: str | None = None, validation: bool = False) 
             log.warning("left out, DAVIS validation: %s", ", ".join(held_out))
         videos = [v for v in videos if v.name not in held_out]
     if not videos:
-        raise DataError(f"no video with masks in {root}; see the layouts in {__name__}")
+        raise DataError(
+            f"no video with masks in {root}: looked for NAME/frames with NAME/masks, for "
+            "JPEGImages/480p/NAME with Annotations/480p/NAME, and for the same without 480p"
+        )
     return videos
 
 

@@ -207,7 +207,7 @@ def main(argv: list[str]) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tracker demo", description=__doc__)
     default = DEFAULT_WORKSPACE / "sequences"
-    parser.add_argument("folder", nargs="?", type=Path, default=default)
+    parser.add_argument("folder", nargs="?", type=Path, default=default, help=f"default: {default}")
     args = parser.parse_args(argv)
     try:
         if is_dataset(args.folder):

@@ -185,12 +185,15 @@ def _place_stack(folder: Path, stack: str) -> str:
 
 
 DEFAULT_TRACKER = "HQTrack"
+TRACKER_HELP = f"a section of trackers.ini (default {DEFAULT_TRACKER})"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which tracker and which workspace are meant."""
-    parser.add_argument("--tracker", default=DEFAULT_TRACKER, help="a section of trackers.ini")
-    parser.add_argument("--sequences", type=Path, help="own data: any folder `convert` reads")
+    parser.add_argument("--tracker", default=DEFAULT_TRACKER, help=TRACKER_HELP)
+    parser.add_argument(
+        "--sequences", type=Path, help="own data: a VOT data set, or any folder `convert` reads"
+    )
     parser.add_argument("--stack", help="a challenge stack of the toolkit, such as vots2023")
     parser.add_argument("--workspace", type=Path, help="a workspace of your own")
 
