@@ -129,7 +129,7 @@ BOX = {"box": [1, 2, 3, 4]}
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({**BOX, "fram": 1}, "unknown key 'fram'"),
+        ({**BOX, "fram": 1}, r"unknown key 'fram'; the keys are mask, .*frame"),
         ({"frame": 1}, "none of mask, box, points, polygon"),
         ({**BOX, "points": [[1, 2]]}, "box and points of"),
         ({**BOX, "background": [[1, 2]]}, "background goes with points"),

@@ -88,8 +88,11 @@ def point_start(words: str) -> Start:
 def _entry(entry: Any, where: str, folder: Path) -> Start:
     if not isinstance(entry, dict):
         raise PromptError(f"{where} is {entry!r}; an entry is an object with one of {_kinds()}")
-    if unknown := set(entry) - {*KINDS, "frame", "background"}:
-        raise PromptError(f"{where} has an unknown key {sorted(unknown)[0]!r}")
+    keys = (*KINDS, "frame", "background")
+    if unknown := set(entry) - {*keys}:
+        raise PromptError(
+            f"{where} has an unknown key {sorted(unknown)[0]!r}; the keys are {', '.join(keys)}"
+        )
     kinds = [kind for kind in KINDS if kind in entry]
     if len(kinds) != 1:
         raise PromptError(f"{where} has {' and '.join(kinds) or 'none'} of {_kinds()}; give one")

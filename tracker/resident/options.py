@@ -102,7 +102,8 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
         "or hqtrack-UID in the folder for temporary files).",
     )
     add = result.add_argument
-    add("--preset", default=_default("preset"), help="which tracker (default: %(default)s)")
+    presets = "hqtrack or hqtrack-lite (default: %(default)s)"
+    add("--preset", default=_default("preset"), help=presets)
     add(
         "--weights",
         type=Path,

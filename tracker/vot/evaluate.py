@@ -1,4 +1,7 @@
-"""`python -m tracker evaluate`: data, `vot evaluate`, a check of what it left, and the scores."""
+"""`python -m tracker evaluate`: data, `vot evaluate`, a check of what it left, and the scores.
+
+Without --sequences, --stack and --workspace: the demo data, in the project's `vot_workspace`.
+"""
 
 from __future__ import annotations
 
