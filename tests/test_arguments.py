@@ -42,3 +42,14 @@ def test_a_file_to_write_is_no_folder_nor_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "new").touch()
     with pytest.raises(ArgumentTypeError, match="new is a file, not a folder"):
         output_file(str(path))
+
+
+@pytest.mark.parametrize("name", ["there.json", "new.json", "new/folder/out.json"])
+def test_a_file_that_cannot_be_written_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "there.json").write_text("")
+    locked = {tmp_path, tmp_path / "there.json"}
+    monkeypatch.setattr("os.access", lambda path, _: path not in locked)
+    with pytest.raises(ArgumentTypeError, match=f"{name} cannot be written"):
+        output_file(str(tmp_path / name))

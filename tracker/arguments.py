@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
@@ -40,4 +41,6 @@ def output_file(text: str) -> Path:
     place = next(folder for folder in path.absolute().parents if folder.exists())
     if not place.is_dir():
         raise ArgumentTypeError(f"{text}: {place} is a file, not a folder; name another place")
+    if not os.access(path if path.exists() else place, os.W_OK):
+        raise ArgumentTypeError(f"{text} cannot be written (no permission); name another place")
     return path
