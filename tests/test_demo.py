@@ -94,3 +94,5 @@ def test_a_finished_set_stays_and_a_broken_off_one_is_redone(data: Path, tmp_pat
     (tmp_path / "my thesis.txt").write_text("")
     with pytest.raises(VotError, match="is not empty"):
         demo.make_demo(tmp_path)
+    with pytest.raises(VotError, match=r"my thesis.txt is a file, not a folder"):
+        demo.make_demo(tmp_path / "my thesis.txt")

@@ -144,6 +144,9 @@ def test_command_reports_every_frame_and_fails_past_the_limits(one_model, tmp_pa
 def test_command_names_a_file_that_is_no_recording(tmp_path, capsys):
     assert parity.main([str(tmp_path / "gone.npz")]) == 2
     assert "gone.npz" in capsys.readouterr().err
+    (tmp_path / "notes.txt").write_text("no recording")
+    assert parity.main([str(tmp_path / "notes.txt")]) == 2
+    assert "notes.txt: not a recording" in capsys.readouterr().err
     np.savez(tmp_path / "other.npz", frames=np.zeros(3))
     assert parity.main([str(tmp_path / "other.npz")]) == 2
     assert "initial_labels" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import re
 import signal
 import weakref
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -355,7 +356,9 @@ def test_what_cannot_be_resumed_is_refused(
 ) -> None:
     out = tmp_path / "out"
     words = [folder, "--mask", first, "--out", out]
-    assert run([*words, "--resume"])[0] == 1 and "nothing to resume" in caplog.text
+    untouched = mock.Mock()
+    assert main([*map(str, words), "--resume"], untouched) == 1 and not out.exists()
+    assert "nothing to resume" in caplog.text and not untouched.called
     run(words, Interrupted(3))
     for more, message in [
         (["--box", "1,1,4,4"], "another objects"),

@@ -95,6 +95,8 @@ def test_hidden_files_are_no_data(tmp_path):
         path.unlink()
     with pytest.raises(DataError, match=r"no video with masks.*looked for NAME/frames"):
         sources.find_videos(tmp_path / "train_video")
+    with pytest.raises(DataError, match=r"there is no folder .*elsewhere; name one"):
+        sources.find_videos(tmp_path / "elsewhere")
 
 
 def test_frames_are_in_the_order_of_their_numbers_and_of_one_kind(tmp_path):

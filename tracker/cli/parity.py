@@ -106,6 +106,8 @@ def main(argv: list[str]) -> int:
 
 def read_case(file: Path) -> dict[str, np.ndarray]:
     """The recording's arrays. RecordingError names the file and what is wrong with it."""
+    if file.is_file() and not zipfile.is_zipfile(file):
+        raise RecordingError(f"{file}: not a recording: those are .npz files")
     try:
         with np.load(file, allow_pickle=False) as arrays:
             case = dict(arrays)

@@ -57,8 +57,8 @@ class Progress:
         (self._folder / LOG).touch()
         self._record(0)
 
-    def resume(self, tracker: HQTracker) -> None:
-        """Bring the tracker to where it was. Raises ResumeError, StateError."""
+    def resumable(self) -> int:
+        """How many frames are safe. Raises ResumeError where no run, or another, was begun."""
         asked, done = self._read_record()
         for key, value in self._asked.items():
             if asked.get(key) != value:
@@ -66,8 +66,13 @@ class Progress:
                     f"{self._out} was begun with another {key} ({asked.get(key)}) "
                     f"than {value}; resume with the same, or start afresh with --overwrite"
                 )
-        self.done, count = done, self._cut_log(done)
-        if (state := self._state(done)).is_file():
+        return done
+
+    def resume(self, tracker: HQTracker) -> None:
+        """Bring the tracker to where it was. Raises ResumeError, StateError."""
+        self.done = self.resumable()
+        count = self._cut_log(self.done)
+        if (state := self._state(self.done)).is_file():
             tracker.load_state(state)
         if tracker.count != count:
             raise self._damaged(f"there are {count} objects, but {tracker.count} in {state.name}")

@@ -96,6 +96,8 @@ def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) 
         progress = Progress(out, asked | contents(arguments.source, files))
         if arguments.resume and frames.live:
             raise RunError("a camera cannot be resumed; its frames are gone")
+        if arguments.resume:
+            progress.resumable()
         if not frames.live:
             check_late_starts(Path(arguments.source), starts, frames.count)
         earlier = [] if arguments.resume else earlier_results(out, arguments.overwrite)

@@ -241,6 +241,8 @@ def find_videos(root: Path, split: str | None = None, validation: bool = False) 
     validation: False leaves out the DAVIS validation sequences, wherever they are.
     """
     root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}; name one that holds videos with masks")
     if (root / "JPEGImages").is_dir():
         videos = _standard_layout(root, split)
     elif split is not None:

@@ -187,7 +187,7 @@ def make_demo(folder: Path) -> None:
 
     Works in a folder beside it and renames at the end: nobody sees half a data set.
     """
-    if folder.exists() and _is_partial(folder):
+    if folder.is_dir() and _is_partial(folder):
         for path in folder.iterdir():
             shutil.rmtree(path)
     with made_whole(folder) as part:

@@ -39,6 +39,8 @@ def made_whole(folder: Path) -> Iterator[Path]:
 
 
 def _check_free(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise VotError(f"{folder} is a file, not a folder; name another place")
     if folder.exists() and any(folder.iterdir()):
         raise VotError(f"{folder} is not empty; name another folder or remove it")
 
