@@ -192,6 +192,11 @@ def test_options_survive_the_command_line() -> None:
     assert options_from(parser("test", "").parse_args(options.to_argv())) == options
 
 
+def test_times_survive_the_command_line_to_the_second() -> None:
+    options = ServeOptions(idle_seconds=999_999_999, start_seconds=1_234_567.5)
+    assert options_from(parser("test", "").parse_args(options.to_argv())) == options
+
+
 def test_settings_come_from_the_environment_and_the_command_line_wins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

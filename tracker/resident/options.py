@@ -65,7 +65,7 @@ class ServeOptions:
         for key, value in self.settings:
             argv += ["--set", f"{key}={json.dumps(value)}"]
         for name in ("idle_seconds", "start_seconds", "hangup_seconds"):
-            argv += [f"--{name.replace('_', '-')}", f"{getattr(self, name):g}"]
+            argv += [f"--{name.replace('_', '-')}", str(getattr(self, name))]
         return argv
 
 
