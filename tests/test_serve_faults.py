@@ -237,6 +237,31 @@ def test_the_largest_mask_is_taken_and_no_larger_one() -> None:
         parse_line(f'@@TRAX:initialize "mask:0,0,{side},{side + 1},5"'.encode())
 
 
+@pytest.mark.parametrize(
+    ("region", "reason"),
+    [
+        ("mask:0,0,2,2,5", "do not fit its box"),
+        ("mask:0,0,2,2,3,-1", "do not fit its box"),
+        ("mask:9999999999,0,2,2,4", "a mask far outside any image"),
+        ("mask:0,0,1_0,10,0,100", "not a region: 'mask:0,0,1_0,10,0,100'"),
+        ("1_0,2,3,4", "not a region: '1_0,2,3,4'"),
+        ("1e99,2,3,4", "a region far outside any image"),
+        ("1,2,3,4,5", "5 numbers are no region"),
+        ("1,2,3,4,5,6,7", "7 numbers are no region"),
+    ],
+)
+def test_a_region_that_is_none_is_refused(region: str, reason: str) -> None:
+    with pytest.raises(SessionError, match=reason):
+        parse_line(f'@@TRAX:initialize "{region}"'.encode())
+
+
+@pytest.mark.parametrize(
+    "region", ["mask:0,0,2,2,4", "mask:-9,-9,2,2", "-1,2.5,3,4e0", "1,2,3,4,5,6"]
+)
+def test_a_region_is_taken_as_it_is(region: str) -> None:
+    assert parse_line(f'@@TRAX:initialize "{region}"'.encode()).arguments == (region,)
+
+
 def test_a_client_that_waits_in_the_middle_of_a_line_can_be_ended() -> None:
     from_client, to_server = os.pipe()
     try:

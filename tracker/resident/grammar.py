@@ -72,6 +72,8 @@ def parse_line(line: bytes) -> Message | None:
 def check_region(region: str) -> int:
     """How many pixels of memory a region takes (masks only); SessionError when it is no region."""
     scheme, colon, values = region.rpartition(":")
+    if "_" in region:  # a digit separator to Python, the end of the number to libtrax
+        raise SessionError(f"not a region: {region[:_SHOWN]!r}")
     if scheme == "mask" and colon:
         return _check_mask(values)
     if scheme or colon:
