@@ -23,8 +23,10 @@ from tests.serving import (
     wait_until,
     write_frame,
 )
+from tests.static_tracker import StaticTracker
 from tracker.resident.grammar import MOST_PIXELS, Message, SessionError, parse_line
 from tracker.resident.requests import Requests
+from tracker.serve import run_session
 
 pytestmark = pytest.mark.timeout(90)
 MESSAGES = 10_000
@@ -294,6 +296,41 @@ def test_too_many_objects_in_one_request(monkeypatch: pytest.MonkeyPatch, tmp_pa
         pytest.raises(SessionError, match="a request with 4 objects"),
     ):
         requests.admit()
+
+
+def test_too_many_pixels_in_one_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tracker.resident.requests.MOST_TOTAL_PIXELS", 150)
+    path = tmp_path / "requests"
+    path.write_bytes(b'@@TRAX:initialize "mask:0,0,10,10,0,100" \n' * 2)
+    with (
+        path.open("rb") as file,
+        Requests(file.fileno()) as requests,
+        pytest.raises(SessionError, match="a request with 2 objects of 200 pixels"),
+    ):
+        requests.admit()
+
+
+def test_a_frame_after_all_objects_were_forgotten_is_refused(tmp_path: Path) -> None:
+    path, frame = tmp_path / "requests", b'@@TRAX:frame "file:///a.png" \n'
+    path.write_bytes(OBJECT + frame + b"@@TRAX:initialize \n" + frame)
+    with path.open("rb") as file, Requests(file.fileno()) as requests:
+        requests.admit()
+        with pytest.raises(SessionError, match="there is no object to track"):
+            requests.admit()
+
+
+def test_a_session_leaves_nothing_in_the_tracker(tmp_path: Path) -> None:
+    tracker = StaticTracker()
+    image = write_frame(tmp_path / "frame.png")
+    requests, answers = os.pipe(), os.pipe()
+    os.write(requests[1], OBJECT + f'@@TRAX:frame "file://{image}" \n@@TRAX:quit \n'.encode())
+    try:
+        assert run_session(tracker, requests[0], answers[1], tmp_path / "log") is None
+        assert b"@@TRAX:state" in os.read(answers[0], 1 << 16)
+        assert tracker.masks.size == 0
+    finally:
+        for fd in (*requests, *answers):
+            os.close(fd)
 
 
 def test_a_killed_client_in_the_middle_of_a_request_frees_the_server(here: Station) -> None:

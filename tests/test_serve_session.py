@@ -110,6 +110,25 @@ def test_prints_do_not_disturb_the_protocol(shared: Station) -> None:
     assert "text without a newlineand from C" in shared.log.read_text()
 
 
+def test_prints_of_a_process_of_its_own_go_to_the_log(here: Station) -> None:
+    session = here.in_process()
+    session.initialize(square(3, 4))
+    assert np.array_equal(session.frame(name="print"), [square(4, 4)])
+    assert session.quit() == 0
+    assert "text without a newline" in here.log.read_text()
+    assert "without a newline" not in "".join(session.text)
+
+
+def test_a_process_of_its_own_needs_no_place_for_a_log(here: Station) -> None:
+    (here.folder / "file").write_text("")
+    session = here.in_process(
+        HQTRACK_RUNTIME_DIR=str(here.folder / "file"), TMPDIR=str(here.folder)
+    )
+    assert np.array_equal(session.initialize(square(3, 4)), [square(3, 4)])
+    assert session.quit() == 0
+    assert len(list(here.folder.glob("hqtrack-*/hqtrack.log"))) == 1
+
+
 def test_noise_is_answered(shared: Station) -> None:
     session = shared.session()
     session.initialize(square(3, 4))
