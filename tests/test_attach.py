@@ -18,7 +18,13 @@ import trax
 
 from tests.serving import PROJECT, Station, square, station, wait_until
 from tracker.resident import places
-from tracker.resident.options import OptionsError, ServeOptions, options_from, parser
+from tracker.resident.options import (
+    VARIABLES,
+    OptionsError,
+    ServeOptions,
+    options_from,
+    parser,
+)
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -197,6 +203,29 @@ def test_times_survive_the_command_line_to_the_second() -> None:
     assert options_from(parser("test", "").parse_args(options.to_argv())) == options
 
 
+def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, "")
+    assert options_from(parser("test", "").parse_args([])) == ServeOptions()
+
+
+@pytest.mark.parametrize(("text", "in_process"), [("", False), ("0", False), ("1", True)])
+def test_a_variable_of_zero_switches_nothing_on(
+    monkeypatch: pytest.MonkeyPatch, text: str, in_process: bool
+) -> None:
+    monkeypatch.setenv("HQTRACK_IN_PROCESS", text)
+    assert options_from(parser("test", "").parse_args([])).in_process is in_process
+
+
+def test_a_folder_of_weights_may_begin_at_home_or_at_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for text, folder in (("~/own", tmp_path / "own"), ("own", PROJECT / "own")):
+        options = options_from(parser("test", "").parse_args(["--weights", text]))
+        assert options.weights == folder
+
+
 def test_settings_come_from_the_environment_and_the_command_line_wins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,6 +260,49 @@ def test_a_relative_runtime_folder_begins_at_the_project_wherever_one_is(
         (tmp_path / place).mkdir()
         monkeypatch.chdir(tmp_path / place)
         assert places.runtime_folder() == tmp_path / "project" / "own"
+
+
+def test_a_runtime_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HQTRACK_RUNTIME_DIR", str(tmp_path))
+    assert places.runtime_folder() == tmp_path
+    owner = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
+    with pytest.raises(places.PlaceError, match="is not a folder of yours"):
+        places.runtime_folder()
+
+
+def test_a_link_in_place_of_the_runtime_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "hqtrack").symlink_to("elsewhere")
+    with pytest.raises(places.PlaceError, match="hqtrack is not a folder of yours"):
+        places.runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path)})
+
+
+def test_the_runtime_folder_of_the_system_is_shared_with_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert places.runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "hqtrack"
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_the_log_of_a_preset_lies_in_the_folder_whatever_its_name(tmp_path: Path) -> None:
+    assert places.log_path(tmp_path, "hqtrack-lite") == tmp_path / "hqtrack-lite.log"
+    assert places.log_path(tmp_path, "../a b/c.d") == tmp_path / "___a_b_c_d.log"
+
+
+def test_a_download_under_way_is_no_weight_file(tmp_path: Path) -> None:
+    for name in ("a.pth", "b.pth.part", ".hidden"):
+        (tmp_path / name).write_bytes(b"1234")
+    [(path, size, _)] = places.weight_files(tmp_path)
+    assert (path, size) == (str(tmp_path / "a.pth"), 4)
+
+
+def test_a_server_outlives_the_group_of_its_client(here: Station) -> None:
+    """The toolkit may kill its tracker with everything that belongs to it."""
+    assert run_one(here.session()) == 0
+    [state] = here.states()
+    assert os.getsid(state["pid"]) == state["pid"]
 
 
 def test_a_stale_socket_is_replaced(here: Station) -> None:
