@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -207,6 +208,15 @@ def test_the_reason_of_a_failed_start_reaches_the_client(
         assert "static_tracker.py" in here.log.read_text()
 
 
+def test_what_an_earlier_server_has_logged_is_no_reason_of_a_failed_start(here: Station) -> None:
+    here.runtime.mkdir(mode=0o700)
+    here.log.write_text("an earlier server ended\n")
+    session = here.session(STATIC_FAULT="exit")
+    with pytest.raises(trax.TraxException, match="ended with status 3") as caught:
+        session.initialize(square(3, 4))
+    assert "earlier" not in str(caught.value)
+
+
 def test_an_unknown_preset_is_told(here: Station) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tracker.attach", "--preset", "nothing"],
@@ -288,6 +298,18 @@ def test_stop_while_loading(here: Station) -> None:
     assert process.returncode == 1
 
 
+def test_stop_ends_a_client_that_waits_for_its_turn(here: Station) -> None:
+    """It would start another server."""
+    here.session().initialize(square(3, 4))
+    process = here.spawn()
+    wait_until(lambda: here.states()[0]["waiting"] == 1)
+    assert "1 waiting" in stop(here)
+    text, _ = process.communicate(b"@@TRAX:initialize \n@@TRAX:frame \n", timeout=10)
+    assert b"stopped by" in text
+    assert process.returncode == 1
+    assert here.loads == 1
+
+
 def test_serve_by_hand_is_used_by_clients(here: Station) -> None:
     command = [sys.executable, "-m", "tracker", "serve", *FACTORY]
     server = subprocess.Popen(
@@ -305,9 +327,30 @@ def test_serve_by_hand_is_used_by_clients(here: Station) -> None:
         assert "stopped" in stop(here)
         assert "loaded in" in server.communicate(timeout=10)[1]
         assert server.returncode == 0
+        assert "loaded in" in here.log.read_text()
     finally:
         server.kill()
         server.wait()
+
+
+def test_a_server_by_hand_ends_in_good_order_with_ctrl_c(here: Station) -> None:
+    command = [sys.executable, "-m", "tracker", "serve", *FACTORY]
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=here.environment, stderr=subprocess.PIPE, text=True
+    ) as server:
+        wait_until(lambda: [state["phase"] for state in here.states()] == ["idle"])
+        server.send_signal(signal.SIGINT)
+        assert "leaving: stopped by a signal" in server.communicate(timeout=20)[1]
+        assert server.returncode == 0
+
+
+def test_a_server_by_hand_that_cannot_load_has_failed(here: Station) -> None:
+    command = [sys.executable, "-m", "tracker", "serve", *FACTORY]
+    env = here.environment | {"STATIC_FAULT": "raise"}
+    done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert "static.pth is cut short" in done.stderr
+    assert not list(here.runtime.glob("*.sock"))
 
 
 def test_a_server_whose_folder_was_deleted_still_leaves_in_good_order(here: Station) -> None:
