@@ -313,6 +313,7 @@ def test_a_stale_socket_is_replaced(here: Station) -> None:
     assert list(here.runtime.glob("*.sock"))
     assert run_one(here.session()) == 0
     assert here.loads == 2
+    assert len(here.states()) == 1
 
 
 def test_the_server_leaves_when_it_is_idle(here: Station) -> None:

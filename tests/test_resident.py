@@ -236,6 +236,21 @@ def test_a_long_log_is_moved_out_of_the_way(
     assert (tmp_path / "hqtrack.log.old").read_bytes() == b"x" * 11
 
 
+def test_only_one_client_at_a_time_looks_for_a_server(tmp_path: Path) -> None:
+    entered = threading.Event()
+
+    def other() -> None:
+        with launch.locked(tmp_path / "lock"):
+            entered.set()
+
+    thread = threading.Thread(target=other)
+    with launch.locked(tmp_path / "lock"):
+        thread.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(5)
+    thread.join()
+
+
 def test_the_last_line_of_a_log(tmp_path: Path) -> None:
     log = tmp_path / "hqtrack.log"
     assert launch.last_line(log) == ""
