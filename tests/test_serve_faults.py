@@ -84,6 +84,7 @@ BAD_BYTES = {
     "unknown request": (b"@@TRAX:dance \n", "initialize, frame or quit, not 'dance'"),
     "two regions": (b'@@TRAX:initialize "1,2,3,4" "1,2,3,4" \n', "takes one region, not 2"),
     "image in memory": (OBJECT + b'@@TRAX:frame "image:9;9;gray8;AA" \n', "given by its path"),
+    "no path": (OBJECT + b'@@TRAX:frame "file://" \n', "given by its path"),
     "no image": (OBJECT + b"@@TRAX:frame \n", "takes one image (colour), not 0"),
     "huge mask": (b'@@TRAX:initialize "mask:0,0,99999,99999,1" \n', "99999 x 99999 pixels"),
     "mask of nothing": (b'@@TRAX:initialize "mask:0,0,0,5" \n', "a mask of 0 x 5 pixels"),
