@@ -15,14 +15,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.networks import SMALL, small_model
-from tracker.bench import filled, machine, measure, opencv_floor, records, reference, series, tables
+from tracker.bench import filled, machine, measure, opencv_floor, records, reference, tables
 from tracker.bench.clip import Clip, draw_clip
 from tracker.bench.job import Job
 from tracker.bench.measure import Measured
 from tracker.bench.options import MOST_OBJECTS, parse, refiner_of
 from tracker.bench.served import Service
 from tracker.bench.speed import Bench, main
-from tracker.bench.stages import STAGES, StageMeter
+from tracker.bench.stages import STAGES
 from tracker.config import preset
 from tracker.vmos.attention import global_attention, local_attention
 from tracker.vmos.convolution import conv_relu6
@@ -37,84 +37,6 @@ NO_ENLARGING = ("--set", "frame__min_pixels=None")
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return draw_clip(tmp_path_factory.mktemp("clip"), 48, 80, 6, 4)
-
-
-def test_median_and_95th_percentile() -> None:
-    found = series.summary([0.1] * 18 + [0.2, 0.4])
-    assert (found.count, found.median) == (20, 0.1)
-    assert found.p95 == pytest.approx(0.2 + 0.05 * 0.2)  # position 18.05 of 0..19
-    assert found.per_second == pytest.approx(20 / 2.4)
-    with pytest.raises(ValueError, match="no durations"):
-        series.summary([])
-
-
-def test_flatness_compares_frames_400_to_600_with_the_last_200() -> None:
-    seconds = [9.0] * 400 + [0.10] * 200 + [5.0] * 1200 + [0.11] * 200
-    rss = [100] * 400 + [101] * 1600
-    cuda = [50] * 200 + [60] * 1800
-    found = series.flatness(seconds, rss, cuda)
-    assert (found.settle, found.window, found.early, found.late) == (400, 200, 0.10, 0.11)
-    assert found.time_ratio == pytest.approx(1.1)
-    assert found.rss_growth == pytest.approx(0.01) and found.cuda_growth == 0
-
-
-def test_flatness_of_a_short_run_uses_the_same_shares() -> None:
-    found = series.flatness([1.0] * 10 + [2.0] * 5 + [3.0] * 30 + [4.0] * 5, [None] * 50, [7] * 50)
-    assert (found.settle, found.window, found.early, found.late) == (10, 5, 2.0, 4.0)
-    assert found.rss_growth is None and found.cuda_growth == 0
-    with pytest.raises(ValueError, match="9 frames are too few"):
-        series.flatness([1.0] * 9, [1] * 9, [1] * 9)
-
-
-def test_memory_that_falls_has_not_grown() -> None:
-    assert series.growth([5, 9, 3, 4], 2) == 0
-    assert series.growth([5, 9, 3, 18], 2) == 1
-    assert series.growth([5, 9], 2) is None
-
-
-def test_the_cost_of_an_added_object() -> None:
-    assert series.added_object_cost(2.0, 2.9, 10) == pytest.approx(0.05)
-    with pytest.raises(ValueError, match="1 objects"):
-        series.added_object_cost(1.0, 1.0, 1)
-
-
-class Work:
-    """Three stages inside one another; every one advances the clock by one, `whole` by two."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def whole(self) -> None:
-        self.time += 1
-        self.half()
-        self.half()
-        self.time += 1
-
-    def half(self) -> None:
-        self.time += 1
-        self.leaf()
-
-    def leaf(self) -> None:
-        self.time += 1
-
-
-def test_a_stage_owns_its_time_without_inner_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    work = Work()
-    meter = StageMeter(lambda: work.time)
-    hooks = [(name, f"{__name__}:Work.{name}") for name in ("whole", "half", "leaf")]
-    with meter.on(hooks):
-        work.whole()
-    assert meter.take() == {"leaf": 2, "half": 2, "whole": 2}
-    work.whole()
-    assert meter.take() == {}
-
-
-def test_a_stage_that_is_not_there_is_an_error() -> None:
-    with (
-        pytest.raises(AttributeError, match="gone"),
-        StageMeter(float).on([("x", f"{__name__}:Work.gone")]),
-    ):
-        pass
 
 
 @pytest.mark.parametrize("grid", [(5, 7), (16, 9)])
@@ -349,6 +271,7 @@ def test_the_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFix
         assert all(counted[n] > 1e6 for n in ("VMOS encode", "propagate", "decode", "memory"))
     assert all(c["labels_equal_worst"] >= 0.999 for c in document["comparisons"])
     assert document["flatness"][0]["frames"] == 10
+    assert document["flatness"][0]["paced_ratio"] > 0
     assert [a["objects"] for a in document["added_object"]] == [2]
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert text.strip() == tables.text(document).strip()

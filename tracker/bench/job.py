@@ -17,6 +17,7 @@ class Job:
     frames: at most so many, and none after `seconds` (None: no limit; three at least).
     staged: so many frames with stages timed, none after half of `seconds`.
     settings: of the preset, refiner__model among them.
+    yardstick: time a fixed piece of work after every frame.
     full_memory: the first frames all go to the long-term memory, so that it is full when the
     measuring begins.
     answers: folder that gets the labels of the first `kept` frames measured, None: not kept.
@@ -33,6 +34,7 @@ class Job:
     seconds: float | None = None
     staged: int = 0
     count_operations: bool = False
+    yardstick: bool = False
     full_memory: bool = True
     threads: int | None = None
     answers: Path | None = None

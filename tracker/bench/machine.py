@@ -66,6 +66,25 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
+class Yardstick:
+    """A fixed piece of work, in the cache and in memory: how fast the machine itself is just now.
+
+    Machines that are shared, or that change their clock, vary more than what is measured on them.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._square = torch.ones(512, 512, device=device)
+        self._line = torch.ones(1 << 21, device=device)
+
+    def seconds(self) -> float:
+        """How long it takes now."""
+        begin = now(self._device)
+        torch.mm(self._square, self._square)
+        torch.add(self._line, self._line)
+        return now(self._device) - begin
+
+
 class MemoryGauge:
     """Memory of this process since the gauge was made, in bytes; None where it cannot be known."""
 

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from tracker import frames
 from tracker.bench import reference
 from tracker.bench.job import Job
-from tracker.bench.machine import MemoryGauge, ceilings, describe, now
+from tracker.bench.machine import MemoryGauge, Yardstick, ceilings, describe, now
 from tracker.bench.stages import OUR_HOOKS, REFERENCE_HOOKS, StageMeter
 from tracker.checkpoints import CheckpointError, fill, read_torch
 from tracker.config import MemoryConfig, preset
@@ -49,6 +49,7 @@ _FUSED = {torch.ops.mkldnn._convolution_pointwise: _of_convolution}
 class Measured:
     """What a job found; lists have one entry per frame, times are in seconds, memory in bytes.
 
+    yardstick: of a fixed piece of work after every frame, empty where the job has none.
     stages: seconds per staged frame, by stage; operations: of one frame, by stage. present: how
     many objects had pixels, on average.
     """
@@ -59,6 +60,7 @@ class Measured:
     weights: str
     start_seconds: float = 0.0
     seconds: list[float] = field(default_factory=list)
+    yardstick: list[float] = field(default_factory=list)
     rss: list[int | None] = field(default_factory=list)
     rss_peak: list[int | None] = field(default_factory=list)
     cuda_peak: list[int | None] = field(default_factory=list)
@@ -188,6 +190,7 @@ class _Steps:
 def _time_frames(job: Job, step: _Steps, found: Measured) -> None:
     device = torch.device(job.device)
     gauge = MemoryGauge(device)
+    yardstick = Yardstick(device) if job.yardstick else None
     segmented: list[np.ndarray] = []
     present = []
     end = time.monotonic() + job.seconds if job.seconds else None
@@ -198,6 +201,8 @@ def _time_frames(job: Job, step: _Steps, found: Measured) -> None:
             found.seconds.append(now(device) - begin)
             for name, value in gauge.read().items():
                 getattr(found, name).append(value)
+            if yardstick is not None:
+                found.yardstick.append(yardstick.seconds())
             present.append(int(result.present.sum()))
             if job.answers and index < job.kept:
                 np.savez(job.answers / f"{index}.npz", final=result.labels, vmos=segmented[-1])

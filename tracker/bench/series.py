@@ -29,7 +29,8 @@ class Flatness:
     """How a long run changes: ratio of medians, growth of the peaks (0.01: one per cent).
 
     `early` and `late` are medians in seconds, over the `window` frames after frame `settle` and
-    over the last `window`. Growth is None where it was not measured.
+    over the last `window`. `paced_ratio` is that of the medians of frame time over yardstick, so
+    that it is free of the machine's own changes. None where something was not measured.
     """
 
     frames: int
@@ -38,6 +39,7 @@ class Flatness:
     early: float
     late: float
     time_ratio: float
+    paced_ratio: float | None
     rss_growth: float | None
     cuda_growth: float | None
 
@@ -56,23 +58,33 @@ def flatness(
     seconds: Sequence[float],
     rss_peaks: Sequence[int | None],
     cuda_peaks: Sequence[int | None],
+    yardstick: Sequence[float] = (),
 ) -> Flatness:
     """Frames 400-600 against the last 200, and what the peaks gain after frame 400.
 
-    One entry per frame; peaks in bytes, as they stand after that frame. A run shorter than 800
-    frames is judged by the same shares of its length (a fifth, a tenth). ValueError below ten.
+    One entry per frame; peaks in bytes, as they stand after that frame; the yardstick may be left
+    out. A run shorter than 800 frames is judged by the same shares of its length (a fifth, a
+    tenth). ValueError below ten.
     """
     frames = len(seconds)
     if frames < 10:
         raise ValueError(f"{frames} frames are too few to judge flatness; run at least 10")
     whole = frames >= SETTLE + 2 * WINDOW
     settle, window = (SETTLE, WINDOW) if whole else (frames // 5, frames // 10)
-    early = float(np.median(seconds[settle : settle + window]))
-    late = float(np.median(seconds[-window:]))
+    early, late = _ends(seconds, settle, window)
+    paced = None
+    if len(yardstick):
+        before, after = _ends(np.divide(seconds, yardstick), settle, window)
+        paced = after / before
     return Flatness(
-        frames, settle, window, early, late, late / early,
+        frames, settle, window, early, late, late / early, paced,
         growth(rss_peaks, settle), growth(cuda_peaks, settle),
     )  # fmt: skip
+
+
+def _ends(values: Sequence[float] | np.ndarray, settle: int, window: int) -> tuple[float, float]:
+    """Medians of the `window` values after the first `settle`, and of the last `window`."""
+    return float(np.median(values[settle : settle + window])), float(np.median(values[-window:]))
 
 
 def growth(peaks: Sequence[int | None], settle: int) -> float | None:

@@ -197,10 +197,10 @@ class Bench:
 
         job = replace(
             job, objects=min(self.args.objects), frames=self.args.long, seconds=None, staged=0,
-            count_operations=False, full_memory=False, answers=None,
+            count_operations=False, full_memory=False, answers=None, yardstick=True,
         )  # fmt: skip
         found = self._apart(measure, job)
-        flat = flatness(found.seconds, found.rss_peak, found.cuda_peak)
+        flat = flatness(found.seconds, found.rss_peak, found.cuda_peak, found.yardstick)
         series = records.run(found, {})["series"]
         self.document["flatness"].append({**_about(job), **records.as_dict(flat), "series": series})
 

@@ -159,10 +159,11 @@ def _flat(f: Mapping[str, Any]) -> str:
         for name, key in (("RSS", "rss_growth"), ("CUDA", "cuda_growth"))
         if f[key] is not None
     ]
+    paced = f"{f['paced_ratio'] - 1:+.2%} against fixed work timed between the frames"
     return (
         f"{f['preset']}, {f['objects']} objects, {f['frames']} frames: median of frames "
         f"{after}-{after + f['window']} {f['early'] * 1e3:.2f} ms, of the last {f['window']} "
-        f"{f['late'] * 1e3:.2f} ms ({f['time_ratio'] - 1:+.2%}); {', '.join(grown)}"
+        f"{f['late'] * 1e3:.2f} ms ({f['time_ratio'] - 1:+.2%}; {paced}); {', '.join(grown)}"
     )
 
 
