@@ -102,7 +102,8 @@ def local_attention_plain(
     biases = _tiles(bias, grid, 0)
 
     unseen = _unseen(grid, window, query.dtype, query.device)
-    unseen = unseen.expand(query.shape[0], *unseen.shape).flatten(0, 1)  # no copy for one picture
+    if len(queries) > len(unseen):  # several pictures
+        unseen = unseen.repeat(query.shape[0], 1, 1)
     scores = torch.baddbmm(unseen, queries, keys.transpose(1, 2))
     _windows(scores, window).add_(biases.view(-1, TILE, TILE, window, window))
     tiles = torch.softmax(scores, dim=-1) @ values
