@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker.vot import record, registry, results, toolkit
+from tracker.vot.dataset import SequenceInfo
 from tracker.vot.errors import VotError
 from tracker.vot.text import naming, write_whole
 from tracker.vot.workspace import Workspace, add_arguments, workspace_of
@@ -170,24 +171,22 @@ def _lengths(workspace: Workspace) -> dict[str, int]:
 
 def _unscored(workspace: Workspace) -> list[str]:
     """Sequences whose ground truth ends early or has gaps, with the numbers."""
+    return [f"{info.name}: {gap}" for info in workspace.dataset() if (gap := _gap(info))]
+
+
+def _gap(info: SequenceInfo) -> str:
+    """Which part of a sequence has no ground truth; "" where there is none such."""
     rest = "the rest is tracked and not scored"
-    notes = []
-    for info in workspace.dataset():
-        if info.known < info.length:
-            notes.append(
-                f"{info.name}: the ground truth ends after {info.known} of {info.length} frames; "
-                f"{rest}"
-            )
-        elif info.scored == 1:
-            notes.append(
-                f"{info.name}: only 1 of {info.length} frames has ground truth, that in which "
-                "tracking starts: its figures say nothing"
-            )
-        elif info.scored < info.length:
-            notes.append(
-                f"{info.name}: {info.scored} of {info.length} frames have ground truth; {rest}"
-            )
-    return notes
+    if info.known < info.length:
+        return f"the ground truth ends after {info.known} of {info.length} frames; {rest}"
+    if info.scored == 1:
+        return (
+            f"only 1 of {info.length} frames has ground truth, that in which tracking starts: "
+            "its figures say nothing"
+        )
+    if info.scored < info.length:
+        return f"{info.scored} of {info.length} frames have ground truth; {rest}"
+    return ""
 
 
 def _rate(measured: Iterable[tuple[int, float] | None]) -> float | None:
