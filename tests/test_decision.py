@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker.vmos import decision
+from tracker.vmos import bands
 from tracker.vmos.decision import decide, merge_groups, nearest
 
 
@@ -41,8 +41,8 @@ def test_decided_are_the_largest_logit_and_its_mean_probability(
     """However many logits are decided at a time."""
     draw = torch.Generator().manual_seed(seed)
     logits = spread * torch.randn(objects + 1, height, width, generator=draw)
-    with mock.patch.object(decision, "LOGITS_AT_ONCE", at_once):
-        labels, confidence = decide([logits[None]])
+    with mock.patch.object(bands, "LOGITS_AT_ONCE", at_once):
+        labels, confidence = decide([logits[None]], logits.shape[1:])
     expected, means = by_definition(logits)
     np.testing.assert_array_equal(labels, expected)
     assert labels.dtype == np.uint8 and confidence.dtype == np.float32
@@ -53,17 +53,17 @@ def test_decided_are_the_largest_logit_and_its_mean_probability(
 def test_several_groups_are_merged_first():
     draw = torch.Generator().manual_seed(1)
     groups = [3 * torch.randn(1, n, 30, 41, generator=draw) for n in (11, 4, 2)]
-    with mock.patch.object(decision, "LOGITS_AT_ONCE", 2000):
-        labels, confidence = decide(groups)
+    with mock.patch.object(bands, "LOGITS_AT_ONCE", 2000):
+        labels, confidence = decide(groups, (30, 41))
     expected, means = by_definition(merge_groups(groups)[0])
     np.testing.assert_array_equal(labels, expected)
     np.testing.assert_allclose(confidence, means, rtol=1e-5, atol=1e-7)
 
 
 def test_of_equal_logits_the_first_wins():
-    labels, _ = decide([torch.zeros(1, 4, 2, 3)])
+    labels, _ = decide([torch.zeros(1, 4, 2, 3)], (2, 3))
     assert (labels == 0).all()
-    labels, _ = decide([torch.tensor([0.0, 1.0, 2.0, 2.0])[None, :, None, None]])
+    labels, _ = decide([torch.tensor([0.0, 1.0, 2.0, 2.0])[None, :, None, None]], (1, 1))
     assert labels.tolist() == [[2]]
 
 
@@ -71,7 +71,7 @@ def test_of_equal_logits_the_first_wins():
 def test_many_objects_are_told_apart(objects):
     logits = torch.zeros(objects + 1, 1, objects + 1)
     logits[torch.arange(objects + 1), 0, torch.arange(objects + 1)] = 9
-    labels, confidence = decide([logits[None]])
+    labels, confidence = decide([logits[None]], logits.shape[1:])
     assert labels.dtype == (np.uint8 if objects <= 255 else np.uint16)
     assert labels[0].tolist() == list(range(objects + 1))
     expected = np.exp(9) / (np.exp(9) + objects)

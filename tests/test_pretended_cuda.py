@@ -106,9 +106,9 @@ def test_a_frame_is_waited_for_once_whatever_its_groups_and_memory():
 @pytest.mark.parametrize("objects", [1, 12, 300])
 def test_what_is_decided_there_is_what_is_decided_here(objects):
     logits = 3 * torch.randn(1, objects + 1, 20, 33, generator=torch.Generator().manual_seed(0))
-    labels, confidence = decide([logits])
+    labels, confidence = decide([logits], (31, 40))
     with pretended_cuda():
-        found, sure = decide([logits.to("cuda")])
+        found, sure = decide([logits.to("cuda")], (31, 40))
     np.testing.assert_array_equal(found, labels)
     assert found.dtype == labels.dtype
     np.testing.assert_allclose(sure, confidence, rtol=1e-5)

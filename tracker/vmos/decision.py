@@ -13,12 +13,10 @@ from torch import Tensor
 
 from tracker.device import download
 from tracker.labels import label_dtype
+from tracker.vmos.bands import bands, whole
 
 PROBABILITY_FLOOR = 1e-5
 """Merged probabilities of several groups are kept this far from 0 and 1 (public code)."""
-
-LOGITS_AT_ONCE = 1 << 19
-"""On a CPU so many logits are decided at a time: what is made of them stays in its cache."""
 
 
 def merge_groups(logits: Sequence[Tensor]) -> Tensor:
@@ -35,24 +33,23 @@ def merge_groups(logits: Sequence[Tensor]) -> Tensor:
     return merged.clamp_(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR).logit_()
 
 
-def decide(groups: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [1, 1 + n, H, W] of every group -> labels [H, W], confidence [N] float32.
+def decide(groups: Sequence[Tensor], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [1, 1 + n, h, w] of every group -> labels [H, W] at `size`, confidence [N] float32.
 
-    A pixel's label is that of its largest logit when all groups are merged, of equal ones the
-    first. An object's confidence is the mean of its softmax probability over its pixels, 0 where it
-    has none. Labels are uint8 (uint16 above 255 objects).
+    Logits are enlarged (bilinear, corners aligned). A pixel's label is that of its largest logit
+    when all groups are merged, of equal ones the first. An object's confidence is the mean of its
+    softmax probability over its pixels, 0 where it has none. Labels are uint8 (uint16 above 255
+    objects).
     """
-    height, width = groups[0].shape[2:]
     count = sum(group.shape[1] - 1 for group in groups)
-    on_cpu = groups[0].device.type == "cpu"
-    rows = max(1, LOGITS_AT_ONCE // (width * (count + 1))) if on_cpu else height
-    tally = _tally_in_cache if on_cpu else _tally
-    labels = np.empty((height, width), label_dtype(count))
+    labels = np.zeros(size, label_dtype(count))
     sums, areas = np.zeros(count + 1), np.zeros(count + 1, np.int64)
-    for top in range(0, height, rows):
-        band = slice(top, top + rows)
-        merged = merge_groups([group[:, :, band] for group in groups])[0]
-        labels[band], more, pixels = tally(merged)
+    if groups[0].device.type == "cpu":
+        parts, tally = bands(groups, size), _tally_in_cache
+    else:
+        parts, tally = [whole(groups, size)], _tally
+    for band in parts:
+        labels[band.rows, band.columns], more, pixels = tally(merge_groups(band.groups)[0])
         sums, areas = sums + more, areas + pixels
     return labels, (sums / np.maximum(areas, 1))[1:].astype(np.float32)
 
@@ -76,13 +73,14 @@ def _tally_in_cache(logits: Tensor) -> Tally:
     narrow = np.dtype(np.uint8 if len(planes) < 256 else np.uint16)
     best = planes.max(axis=0)
     labels = np.full(best.shape, np.iinfo(narrow).max, narrow)
-    total = np.zeros_like(best)
+    total, relative = np.zeros_like(best), np.empty_like(best)
     for label, own in enumerate(planes):
         elsewhere = np.negative((own != best).view(np.uint8).astype(narrow, copy=False))
         np.minimum(labels, elsewhere | narrow.type(label), out=labels)
-        total += cv2.exp(own - best).reshape(best.shape)
+        np.subtract(own, best, out=relative)
+        total += cv2.exp(relative, dst=relative)
     found = labels > 0
-    places = labels[found]
+    places = labels[found].astype(np.intp)
     areas = np.bincount(places, minlength=len(planes))
     return labels, np.bincount(places, 1 / total[found], minlength=len(planes)), areas
 

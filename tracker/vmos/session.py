@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tracker.config import TrackerConfig
@@ -70,11 +69,7 @@ class Prediction:
         dtype = label_dtype(self.count)
         if not self.objects:
             return VmosFrame(np.zeros(self.frame.size, dtype), np.zeros(self.count, np.float32))
-        enlarged = [
-            F.interpolate(logits, self.frame.size, mode="bilinear", align_corners=True)
-            for logits in self.group_logits
-        ]
-        labels, confidence = decide(enlarged)
+        labels, confidence = decide(self.group_logits, self.frame.size)
         return VmosFrame(*renumbered(labels, confidence, self.objects, self.count))
 
 
