@@ -290,6 +290,30 @@ def test_an_interrupted_run_is_compared_with_the_truth_of_its_frames(
     assert "belongs to no frame and frame" in failure(arguments, capsys)
 
 
+@pytest.mark.parametrize("kind", ["video", "folder"])
+def test_frames_after_the_last_mask_are_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog, kind: str
+) -> None:
+    """A run that was interrupted has masks of the first frames only, and those are shown."""
+    source, kept = tmp_path / "clip.mp4", LENGTH - 3
+    if kind == "folder":
+        source = tmp_path / "frames"
+        write_frames(source)
+    arguments = [str(run), "--frames", str(source), "--no-videos"]
+    assert command.main(arguments) == 0
+    assert not caplog.records and "note:" not in (run / "view" / "index.html").read_text()
+    for number in range(kept, LENGTH):
+        (run / "masks" / f"{number:08d}.png").unlink()
+    note = f"{source.name} goes on after the {kept} frames that out has masks of, and only those"
+    for option in ([], ["--no-videos"]):
+        caplog.clear()
+        assert command.main([str(run), "--frames", str(source), *option]) == 0
+        assert [one.getMessage()[: len(note)] for one in caplog.records] == [note]
+        assert f"note: {note} are shown" in (run / "view" / "index.html").read_text()
+    with open_frames(run / "view" / "001-out" / "video.mp4") as video:
+        assert len(list(video)) == kept
+
+
 def test_errors_of_run_folders_name_the_remedy(run: Path, tmp_path: Path, capsys) -> None:
     clip = tmp_path / "clip.mp4"
     assert "--frames" in failure([run], capsys)

@@ -9,7 +9,9 @@ sheet. RESULTS is a workspace (with --tracker), or a folder made by `python -m t
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -27,6 +29,8 @@ from tracker.view.vot_footage import workspace_footage
 from tracker.vot import record, results, scores
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import DEFAULT_TRACKER, Workspace, add_arguments, workspace_of
+
+logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 WORKSPACE_OPTIONS = ("workspace", "sequences", "stack")
@@ -141,13 +145,16 @@ def _write(
     args: argparse.Namespace, footage: Iterable[Footage], heading: Heading, out: Path
 ) -> Path:
     """Write the files of all sequences and the page; what an interrupted run did is on it too."""
-    views = []
+    views, facts = [], [*heading.facts]
     try:
         for number, one in enumerate(footage, start=1):
             progress = functools.partial(tqdm, desc=one.name, unit="frame")
             folder = folder_name(number, one.name)
             views.append(build_sequence(one, out, folder, not args.no_videos, progress))
+            if one.note:
+                logger.warning("%s", one.note)
+                facts.append(f"note: {one.note}")
     finally:
         if views:
-            write_page(out / "index.html", heading, views)
+            write_page(out / "index.html", dataclasses.replace(heading, facts=facts), views)
     return out / "index.html"

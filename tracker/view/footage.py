@@ -34,7 +34,8 @@ class Footage(ABC):
 
     name: the sequence's. objects: the objects' names, in the order of their colours. length: in
     frames. fps: frames per second. shape: (H, W) of a frame. starts: the frame (from 0) in which
-    each object was given to the tracker.
+    each object was given to the tracker. note: what else is to be said of it when its frames have
+    been read, "" for nothing.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Footage(ABC):
     fps: float
     shape: tuple[int, int]
     starts: tuple[int, ...]
+    note: str = ""
 
     @abstractmethod
     def regions(self, number: int) -> FrameRegions:

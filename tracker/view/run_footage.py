@@ -23,7 +23,8 @@ from tracker.vot.regions import UNKNOWN, Region, Special, encode_mask, parse_reg
 class RunFootage(Footage):
     """A folder with masks/*.png, one per frame, whose values are the numbers of the objects.
 
-    Frames that change their size, and their masks, are brought to the size of the first one.
+    Frames that change their size, and their masks, are brought to the size of the first one. Frames
+    after the last mask are not shown; `note` tells that there are some.
     """
 
     def __init__(self, results: Path, source: Path, truth: Path | None = None) -> None:
@@ -71,6 +72,7 @@ class RunFootage(Footage):
         with open_frames(self._source) as frames:
             for frame in frames:
                 if wanted is None:
+                    self._tell_of_more(frame.number)
                     return
                 if frame.number == wanted:
                     yield self._fitted(frame.image, wanted)
@@ -79,6 +81,14 @@ class RunFootage(Footage):
             raise ViewError(
                 f"{self._source} ends before frame {wanted + 1} of {self.length}; "
                 "name with --frames what was tracked"
+            )
+
+    def _tell_of_more(self, number: int) -> None:
+        if number == self.length:
+            self.note = (
+                f"{self._source.resolve().name} goes on after the {self.length} frames that "
+                f"{self.name} has masks of, and only those are shown; if something else was "
+                "tracked, name it with --frames"
             )
 
     def _labels(self, number: int) -> np.ndarray:
