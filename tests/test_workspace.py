@@ -248,6 +248,29 @@ def test_an_unknown_tracker_is_told_before_data_are_made(
     assert "no tracker 'Nope'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sequences", "video.mp4"], "video.mp4 is a file; name a folder of frames and masks"),
+        (["--sequences", "empty"], "no sequences in "),
+        (["--sequences", "raw", "--tracker", "Nope"], "no tracker 'Nope'"),
+        (["--stack", "../../own.yaml"], "sequences holds no data set (no list.txt)"),
+    ],
+)
+def test_a_failed_check_leaves_no_workspace(
+    tmp_path: Path, monkeypatch, capsys, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "video.mp4").write_bytes(b"0")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "own.yaml").write_text(module.LOCAL_STACK.read_text())
+    write_frames(tmp_path / "raw", "single", 3)
+    before = sorted(tmp_path.rglob("*"))
+    assert evaluate.main([*arguments, "--workspace", "made/by me"]) == 1
+    assert said in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_demo_data_are_made_for_the_default_only(workspace: Workspace, monkeypatch) -> None:
     made = []
     monkeypatch.setattr(evaluate.demo, "make_demo", made.append)

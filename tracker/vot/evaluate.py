@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tracker.vot import demo, logs, record, registry, results, scores, toolkit
+from tracker.vot.convert import find_sources
 from tracker.vot.converted import convert_into
 from tracker.vot.dataset import is_dataset
 from tracker.vot.errors import VotError
@@ -18,29 +19,39 @@ from tracker.vot.workspace import (
     DEFAULT_WORKSPACE,
     Workspace,
     add_arguments,
-    workspace_of,
+    made,
+    plan,
 )
 
 _log = logging.getLogger(__name__)
 _SHOWN_PROBLEMS = 8
 
 
+def check_data(workspace: Workspace, source: Path | None) -> None:
+    """VotError when `prepare_data` would find no data, or none that can be converted."""
+    if source is not None and not is_dataset(source):
+        find_sources(source.resolve())
+    elif is_dataset(workspace.sequences) or workspace.folder == DEFAULT_WORKSPACE:
+        return
+    elif not workspace.stack().get("dataset"):
+        raise VotError(f"{workspace.sequences} holds no data set (no list.txt)")
+
+
 def prepare_data(workspace: Workspace, source: Path | None, force: bool = False) -> None:
     """See that the workspace has its data: demo data are made, `source` is converted.
 
-    The data of a challenge stack are downloaded by the toolkit itself. force: a source that has
-    changed is converted again.
+    The data of a challenge stack are downloaded by the toolkit itself. VotError as `check_data`.
+    force: a source that has changed is converted again.
     """
+    check_data(workspace, source)
     if source is not None and not is_dataset(source):
         convert_into(workspace, source.resolve(), force)
     elif is_dataset(workspace.sequences):
         return
     elif workspace.folder == DEFAULT_WORKSPACE:
         demo.make_demo(workspace.sequences)
-    elif workspace.stack().get("dataset"):
-        _log.info("the toolkit downloads %s; this may take long", workspace.stack()["dataset"])
     else:
-        raise VotError(f"{workspace.sequences} holds no data set (no list.txt)")
+        _log.info("the toolkit downloads %s; this may take long", workspace.stack()["dataset"])
 
 
 def evaluate(
@@ -98,6 +109,14 @@ def _failure(
     return "\n".join(lines)
 
 
+def _workspace(args: argparse.Namespace) -> Workspace:
+    """The workspace that the arguments mean, made when it passes all checks; VotError tells."""
+    workspace = plan(args)
+    registry.check_known(workspace, args.tracker)
+    check_data(workspace, args.sequences)
+    return made(workspace)
+
+
 def main(argv: list[str]) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tracker evaluate", description=__doc__)
@@ -108,8 +127,7 @@ def main(argv: list[str]) -> int:
     )
     args = parser.parse_args(argv)
     try:
-        workspace = workspace_of(args)
-        registry.check_known(workspace, args.tracker)
+        workspace = _workspace(args)
         with toolkit.exclusive(workspace):
             prepare_data(workspace, args.sequences, args.force)
             _evaluate(workspace, args.tracker, args.force, args.persist)

@@ -11,7 +11,8 @@ import configparser
 import importlib.util
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,20 @@ POINT_STACKS = ("vots2026/point",)
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with a config.yaml."""
+    """A folder with a config.yaml.
+
+    planned: what config.yaml will say when it is written, see `made`.
+    """
 
     folder: Path
+    planned: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def config(self) -> dict[str, Any]:
-        """config.yaml; VotError when there is none."""
+        """config.yaml, or what is planned for it; VotError when there is neither."""
         path = self.folder / "config.yaml"
         if not path.is_file():
+            if self.planned is not None:
+                return dict(self.planned)
             raise VotError(f"{self.folder} is no workspace: there is no config.yaml")
         return _load_yaml(path)
 
@@ -100,6 +107,8 @@ class Workspace:
         if not stack:
             raise VotError(f"{self.folder / 'config.yaml'} names no stack")
         path = find_stack(stack, self.folder)
+        if path is None and self.planned is not None:
+            path = repaired_stacks().get(stack)
         if path is None:
             raise VotError(_no_stack(stack))
         return _load_yaml(path)
@@ -142,27 +151,49 @@ def _no_stack(name: str) -> str:
 
 
 def make_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
-    """Write config.yaml into `folder`, or check that the one there says the same.
+    """The workspace that `plan_workspace` plans, made."""
+    return made(plan_workspace(folder, sequences, stack))
 
-    Of two commands at once that ask for different things one gets the folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
+
+def plan_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
+    """What `folder` would be as a workspace; VotError when it is one that says otherwise."""
+    ours = _repaired(stack)
     config = {
         "registry": [os.path.relpath(REGISTRY, folder)],
         "sequences": os.path.relpath(sequences, folder),
-        "stack": _place_stack(folder, stack),
+        "stack": stack if ours is None else ours.relative_to(STACKS).as_posix(),
     }
+    workspace = Workspace(folder, config)
+    _check_as_planned(workspace)
+    return workspace
+
+
+def made(workspace: Workspace) -> Workspace:
+    """The workspace, its config.yaml written if it was only planned.
+
+    Of two commands at once that ask for different things one gets the folder, the other VotError.
+    """
+    config, folder = workspace.planned, workspace.folder
+    if config is None:
+        return workspace
+    folder.mkdir(parents=True, exist_ok=True)
+    _place_stack(folder, config["stack"])
     path = folder / "config.yaml"
     if not path.is_file():
-        write_whole(path, yaml.safe_dump(config), keep=True)
-    old = _load_yaml(path)
-    for key in ("sequences", "stack"):
-        if old.get(key) != config[key]:
-            raise VotError(
-                f"{path} says {key}: {old.get(key)}, you ask for {config[key]}; "
-                "name another WORKSPACE=folder, or remove this one"
-            )
+        write_whole(path, yaml.safe_dump(dict(config)), keep=True)
+    _check_as_planned(workspace)
     return Workspace(folder)
+
+
+def _check_as_planned(workspace: Workspace) -> None:
+    """VotError when the config.yaml that is there says something else than the planned one."""
+    found, config = workspace.config(), workspace.planned
+    for key in ("sequences", "stack"):
+        if found.get(key) != config[key]:
+            raise VotError(
+                f"{workspace.folder / 'config.yaml'} says {key}: {found.get(key)}, you ask for "
+                f"{config[key]}; name another WORKSPACE=folder, or remove this one"
+            )
 
 
 def repaired_stacks() -> dict[str, Path]:
@@ -171,17 +202,20 @@ def repaired_stacks() -> dict[str, Path]:
     return {path.relative_to(STACKS).as_posix(): path for path in files}
 
 
-def _place_stack(folder: Path, stack: str) -> str:
-    """The name to write into config.yaml; a repaired copy is put into the workspace under it."""
-    ours = repaired_stacks().get(f"{stack.removesuffix('.yaml')}.yaml")
+def _repaired(stack: str) -> Path | None:
+    """Our copy of a stack that the toolkit has broken, None where it needs none."""
+    return repaired_stacks().get(f"{stack.removesuffix('.yaml')}.yaml")
+
+
+def _place_stack(folder: Path, stack: str) -> None:
+    """Put a repaired copy into the workspace, under the name that config.yaml has for it."""
+    ours = _repaired(stack)
     if ours is None:
-        return stack
-    name = ours.relative_to(STACKS).as_posix()
-    place, text = folder / name, read_text(ours)
+        return
+    place, text = folder / stack, read_text(ours)
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.is_file() or read_text(place) != text:
         write_whole(place, text)  # a toolkit that runs may be about to read it
-    return name
 
 
 DEFAULT_TRACKER = "HQTrack"
@@ -199,7 +233,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def workspace_of(args: argparse.Namespace) -> Workspace:
-    """The workspace that the arguments mean; made when it is not there.
+    """The workspace that the arguments mean, as `plan` finds it; made when it is not there."""
+    return made(plan(args))
+
+
+def plan(args: argparse.Namespace) -> Workspace:
+    """The workspace that the arguments mean; nothing is written yet.
 
     Data that are not in VOT format are expected, converted, in the workspace's `sequences`.
     Data that are there are looked through: VotError for what would fail in the midst of a run.
@@ -250,7 +289,7 @@ def _chosen(args: argparse.Namespace) -> Workspace:
     stack = args.stack or os.path.relpath(LOCAL_STACK, folder)
     if find_stack(stack, folder) is None:
         raise VotError(_no_stack(stack))
-    return make_workspace(folder, sequences, stack)
+    return plan_workspace(folder, sequences, stack)
 
 
 def _protocol(tracker: str) -> str:
