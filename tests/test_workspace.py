@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.vot_data import trajectory, write_frames
+from tests.vot_data import TESTS, TRACKERS, trajectory, write_frames
 from tests.vot_data import workspace as workspace
 from tracker.alone import alone_in
 from tracker.vot import evaluate, record, results, toolkit
@@ -269,6 +269,54 @@ def test_a_failed_check_leaves_no_workspace(
     assert evaluate.main([*arguments, "--workspace", "made/by me"]) == 1
     assert said in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["workspace", "data", "sequence", "frames"])
+def test_paths_that_trax_cannot_carry_are_told_before_anything_is_run(
+    workspace: Workspace, tmp_path: Path, monkeypatch, capsys, place: str
+) -> None:
+    monkeypatch.setattr(toolkit, "run_toolkit", lambda *_: pytest.fail("the toolkit was run"))
+    arguments = ["--workspace", str(workspace.folder), "--tracker", "Still"]
+    if place == "workspace":
+        write_frames(tmp_path / "raw", "single", 3)
+        arguments = ["--sequences", str(tmp_path / "raw"), "--workspace", str(tmp_path / "größe")]
+    elif place == "data":
+        workspace.sequences.rename(tmp_path / "größe")
+        config = workspace.folder / "config.yaml"
+        config.write_text(config.read_text().replace("sequences: seq", "sequences: ../größe #"))
+    elif place == "sequence":
+        (workspace.sequences / "single").rename(workspace.sequences / "größe")
+        (workspace.sequences / "list.txt").write_text("pair\ngröße\n")
+    else:
+        folder = workspace.sequences / "single"
+        (folder / "color").rename(folder / "größe")
+        metadata = (folder / "sequence").read_text()
+        (folder / "sequence").write_text(metadata.replace("=color/", "=größe/"))
+    assert evaluate.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert "TraX, by which the tracker is run, carries no letters outside ASCII" in said
+    assert "'größe' has some; rename it, or move the data elsewhere" in said
+    assert place != "workspace" or not (tmp_path / "größe").exists()
+
+
+def test_trackers_of_the_folder_protocol_take_any_letters(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    trackers = workspace.folder / "trackers.ini"
+    trackers.write_text(trackers.read_text().replace("traxpython", "folderpython"))
+    workspace.folder.rename(tmp_path / "größe")
+    evaluate.check_paths(Workspace(tmp_path / "größe"), "Still")
+
+
+def test_frames_of_any_letters_are_converted_and_run(tmp_path: Path, capsys) -> None:
+    """The data set has links to them, and only the paths of those reach TraX."""
+    write_frames(tmp_path / "größe", "single", 3)
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "trackers.ini").write_text(TRACKERS.format(tests=TESTS))
+    arguments = ["--workspace", str(folder), "--tracker", "Still"]
+    assert evaluate.main(["--sequences", str(tmp_path / "größe"), *arguments]) == 0
+    assert "single" in capsys.readouterr().out
 
 
 def test_demo_data_are_made_for_the_default_only(workspace: Workspace, monkeypatch) -> None:

@@ -145,8 +145,12 @@ def count_frames(folder: Path, metadata: Mapping[str, str]) -> int:
     return length
 
 
+def frames_pattern(folder: Path) -> Path:
+    """The path of the frames of a sequence, with a pattern such as %08d for their number."""
+    return _frames(folder, read_metadata(folder))
+
+
 def _frames(folder: Path, metadata: Mapping[str, str]) -> Path:
-    """The path of the frames, with a pattern such as %08d for their number."""
     channels = (metadata.get(f"channels.{name}") for name in ("color", "depth", "ir"))
     pattern = next(filter(None, channels), "color").replace("\\", "/")
     return folder / (pattern if Path(pattern).suffix else f"{pattern}/%08d.jpg")
@@ -154,7 +158,7 @@ def _frames(folder: Path, metadata: Mapping[str, str]) -> Path:
 
 def frame_files(folder: Path) -> list[os.DirEntry[str]]:
     """The frames of a sequence that are there, sorted by name."""
-    path = _frames(folder, read_metadata(folder))
+    path = frames_pattern(folder)
     if not path.parent.is_dir():
         return []
     with os.scandir(path.parent) as entries:

@@ -13,8 +13,9 @@ from pathlib import Path
 from tracker.vot import demo, logs, record, registry, results, scores, toolkit
 from tracker.vot.convert import find_sources
 from tracker.vot.converted import convert_into
-from tracker.vot.dataset import is_dataset
+from tracker.vot.dataset import frames_pattern, is_dataset, read_names
 from tracker.vot.errors import VotError
+from tracker.vot.soundness import check_letters
 from tracker.vot.workspace import (
     DEFAULT_WORKSPACE,
     Workspace,
@@ -35,6 +36,17 @@ def check_data(workspace: Workspace, source: Path | None) -> None:
         return
     elif not workspace.stack().get("dataset"):
         raise VotError(f"{workspace.sequences} holds no data set (no list.txt)")
+
+
+def check_paths(workspace: Workspace, tracker: str) -> None:
+    """VotError when the tracker is run by TraX and it cannot carry the paths of the frames."""
+    if "trax" not in str(registry.own_section(workspace, tracker).get("protocol")):
+        return
+    if is_dataset(workspace.sequences):
+        for name in read_names(workspace.sequences):
+            check_letters(frames_pattern(workspace.sequences / name))
+    else:
+        check_letters(workspace.sequences)
 
 
 def prepare_data(workspace: Workspace, source: Path | None, force: bool = False) -> None:
@@ -114,6 +126,7 @@ def _workspace(args: argparse.Namespace) -> Workspace:
     workspace = plan(args)
     registry.check_known(workspace, args.tracker)
     check_data(workspace, args.sequences)
+    check_paths(workspace, args.tracker)
     return made(workspace)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,16 @@ def check_path(folder: Path) -> None:
                 f"{path}: the toolkit takes {part!r} for a pattern and finds nothing; rename it "
                 "without %, [ and ]"
             )
+
+
+def check_letters(path: Path) -> None:
+    """VotError when TraX cannot carry the path of a frame: it takes ASCII only."""
+    place = Path(os.path.normpath(path.absolute()))  # as the toolkit, which resolves no links
+    if strange := next((part for part in place.parts if not part.isascii()), None):
+        raise VotError(
+            f"{place}: TraX, by which the tracker is run, carries no letters outside ASCII, and "
+            f"{strange!r} has some; rename it, or move the data elsewhere"
+        )
 
 
 def check_size(folder: Path, frame: Path, size: tuple[int, int]) -> None:
