@@ -262,6 +262,20 @@ def test_a_relative_runtime_folder_begins_at_the_project_wherever_one_is(
         assert places.runtime_folder() == tmp_path / "project" / "own"
 
 
+@pytest.mark.parametrize("relative", ["run", "./run", "."])
+def test_a_relative_folder_of_the_system_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: str
+) -> None:
+    """Client and server work in different folders; it would be another one for each."""
+    monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        found = places.runtime_folder({"XDG_RUNTIME_DIR": relative})
+        assert found == tmp_path / "temporary" / f"hqtrack-{os.getuid()}"
+        assert not list((tmp_path / place).iterdir())
+
+
 def test_a_runtime_folder_of_somebody_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

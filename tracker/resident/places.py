@@ -77,14 +77,15 @@ def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The private folder (mode 0700) for sockets, locks and logs, made when it is missing.
 
     HQTRACK_RUNTIME_DIR (a relative path begins at the project: clients start anywhere), or hqtrack
-    in XDG_RUNTIME_DIR, or hqtrack-UID in the folder for temporary files. Raises PlaceError when it
-    cannot be made or belongs to somebody else.
+    in XDG_RUNTIME_DIR (a relative one is ignored, as the XDG specification says), or hqtrack-UID in
+    the folder for temporary files. Raises PlaceError when it cannot be made or belongs to somebody
+    else.
     """
     user = os.getuid() if hasattr(os, "getuid") else "user"
     if chosen := environment.get("HQTRACK_RUNTIME_DIR"):
         folder = PROJECT / Path(chosen).expanduser()
-    elif chosen := environment.get("XDG_RUNTIME_DIR"):
-        folder = Path(chosen) / "hqtrack"
+    elif (system := Path(environment.get("XDG_RUNTIME_DIR", ""))).is_absolute():
+        folder = system / "hqtrack"
     else:
         folder = Path(tempfile.gettempdir()) / f"hqtrack-{user}"
     try:
