@@ -229,12 +229,14 @@ def test_a_folder_of_weights_may_begin_at_home_or_at_the_project(
 def test_settings_come_from_the_environment_and_the_command_line_wins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HQTRACK_SET", "realtime__deadline_ms=50  b__c=None d__e='two words'")
-    options = options_from(parser("test", "").parse_args(["--set", "b__c=true"]))
+    monkeypatch.setenv(
+        "HQTRACK_SET", "realtime__deadline_ms=50  memory__interval=7 refiner__model='two words'"
+    )
+    options = options_from(parser("test", "").parse_args(["--set", "memory__interval=9"]))
     assert options.settings == (
-        ("b__c", True),
-        ("d__e", "two words"),
+        ("memory__interval", 9),
         ("realtime__deadline_ms", 50),
+        ("refiner__model", "two words"),
     )
     # A server inherits the variable and gets all settings on its command line too.
     assert options_from(parser("test", "").parse_args(options.to_argv())) == options

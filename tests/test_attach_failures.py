@@ -217,16 +217,27 @@ def test_what_an_earlier_server_has_logged_is_no_reason_of_a_failed_start(here: 
     assert "earlier" not in str(caught.value)
 
 
-def test_an_unknown_preset_is_told(here: Station) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracker.attach", "--preset", "nothing"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        bufsize=0, env=here.environment,
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "variable", "reason"),
+    [
+        (("--preset", "nope"), {}, "unknown preset 'nope'; the presets are hqtrack, hqtrack-lite"),
+        ((), {"HQTRACK_PRESET": "nope"}, "unknown preset 'nope'"),
+        (("--set", "memory__size=3"), {}, "unknown setting 'memory__size'; the settings are "),
+        (("--set", "name=x"), {}, "unknown setting 'name'"),
+        ((), {"HQTRACK_SET": "memory__interval=0"}, "memory__interval is 0; it must be"),
+    ],
+)
+def test_an_unknown_preset_or_setting_is_told_before_a_server_is_started(
+    here: Station, arguments: tuple[str, ...], variable: dict[str, str], reason: str
+) -> None:
+    process = here.spawn(*arguments, factory=(), **variable)
     session = Session(process, here.folder)
     here.sessions.append(session)
-    with pytest.raises(trax.TraxException, match="nothing"):
+    with pytest.raises(trax.TraxException) as caught:
         session.initialize(square(3, 4))
+    assert reason in str(caught.value)
+    assert session.quit() == 1
+    assert not here.runtime.exists()
 
 
 def test_everybody_who_waits_hears_of_a_failed_start(here: Station) -> None:

@@ -271,7 +271,7 @@ PRESETS: Mapping[str, TrackerConfig] = {
 }
 
 
-def preset(name: str, **overrides: Any) -> TrackerConfig:
+def preset(name: str, /, **overrides: Any) -> TrackerConfig:
     """The preset `name`, with single settings replaced.
 
     A key is `section__setting`, for instance `memory__interval=25` or `refiner__gate_iou=0.6`.

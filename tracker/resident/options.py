@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NoReturn
 
-from tracker.config import ConfigError
+from tracker.config import ConfigError, preset
 from tracker.overrides import add_set_option, read_overrides
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -139,11 +139,14 @@ def preset_of(argv: Sequence[str] | None) -> str:
 def options_from(arguments: argparse.Namespace) -> ServeOptions:
     """ServeOptions of parsed arguments and $HQTRACK_SET.
 
-    Raises OptionsError for a setting that is not KEY=VALUE.
+    Raises OptionsError for a setting that is not KEY=VALUE, and where HQTrack is to be served for
+    an unknown preset, an unknown setting and a value that makes no sense.
     """
     try:
         settings = read_overrides(_settings_of_environment(), "HQTRACK_SET")
         settings |= read_overrides(arguments.set)
+        if arguments.factory is None:
+            preset(arguments.preset, **settings)
     except ConfigError as error:
         raise OptionsError(str(error)) from error
     weights = arguments.weights
