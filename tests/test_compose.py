@@ -78,6 +78,40 @@ def test_numbers_that_make_no_sense_are_refused(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("fault", ["small", "damaged"])
+def test_one_mask_that_cannot_be_used_is_told_before_the_first_video_is_made(
+    data: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(data, bad)
+    mask, frame = bad / "other/masks/00007.png", bad / "other/frames/00007.png"
+    if fault == "small":
+        Image.fromarray(np.zeros((60, 160), np.uint8)).save(mask)
+    else:
+        mask.write_bytes(b"no picture")
+    monkeypatch.setattr(compose.ClipDataset, "clip", lambda *_: pytest.fail("a video was made"))
+    assert compose.main(["--data", str(bad), "--out", str(tmp_path / "new")]) == 1
+    told = {
+        "small": f"video other: mask {mask} and frame {frame} differ in size (read as 160x60 and "
+        "160x120); make the mask as large as its frame",
+        "damaged": f"cannot read mask {mask} ",
+    }
+    assert told[fault] in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_masks_of_half_the_size_are_used_where_both_are_reduced(data: Path, tmp_path: Path) -> None:
+    """As in training: what is compared is what is read."""
+    large = tmp_path / "large"
+    shutil.copytree(data, large)
+    for path, scale in [(p, 8 if "frames" in p.parts else 4) for p in large.glob("*/*/*.png")]:
+        with Image.open(path) as picture:
+            size = (picture.width * scale, picture.height * scale)
+            picture.resize(size, Image.Resampling.NEAREST).save(path)
+    words = ["--data", str(large), "--clips", "1", "--frames", "2", "--size", "97"]
+    assert compose.main([*words, "--out", str(tmp_path / "new")]) == 0
+
+
 def test_masks_of_another_size_than_their_frames_are_named(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

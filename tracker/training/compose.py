@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from tracker.arguments import whole
+from tracker.frames import PICTURE_ERRORS
 from tracker.training.clips import Clip, ClipConfig, ClipDataset
 from tracker.training.library import Library
 from tracker.training.sources import DataError, find_videos
@@ -31,12 +32,13 @@ def compose(data: Path, out: Path, clips: int, frames: int, size: int, seed: int
 
     data: videos with masks in any of the known layouts, validation sequences too. Every video has
     two objects or more in its first frame. The same arguments give the same videos.
-    Returns how many objects they have. Raises DataError for data without videos, or when `out`
-    holds something already.
+    Returns how many objects they have. Raises DataError for data without videos, for a mask of
+    another size than its frame, or when `out` holds something already.
     """
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; name another folder, or remove it")
     library = Library(videos=[video.annotated for video in find_videos(data, validation=True)])
+    check_sizes(library)
     config = ClipConfig(frames=frames, size=size, static=0, video=0, composed=1, max_gap=1)
     source = ClipDataset(library, config, seed)
     objects = made = number = 0
@@ -47,6 +49,26 @@ def compose(data: Path, out: Path, clips: int, frames: int, size: int, seed: int
             write_clip(clip, out / f"composed_{made:03d}")
             made, objects = made + 1, objects + clip.count
     return objects
+
+
+def check_sizes(library: Library) -> None:
+    """DataError, as `Library.frame` raises it, for a video whose mask does not fit its frame.
+
+    Only what differs by the headers of the files is read.
+    """
+    for video in library.videos:
+        for t, (frame, mask) in enumerate(zip(video.frames, video.masks, strict=True)):
+            if _stated_size(frame) != _stated_size(mask):
+                library.frame(video, t)
+
+
+def _stated_size(path: Path) -> tuple[int, int] | None:
+    """(width, height) by the header of a picture, None for what is no picture."""
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except PICTURE_ERRORS:
+        return None
 
 
 def write_clip(clip: Clip, folder: Path) -> None:
