@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.serving import wait_until
 from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, trajectory
 from tests.vot_data import workspace as workspace
-from tracker.vot import results, scores
+from tracker.alone import OccupiedError, alone_in
+from tracker.vot import evaluate, results, scores, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.regions import MaskRegion
 from tracker.vot.scores import Row, format_table
@@ -92,6 +97,34 @@ def test_incomplete_results_have_no_scores(workspace: Workspace, capsys) -> None
     arguments = ["--workspace", str(workspace.folder), "--tracker", "Still"]
     assert scores.main(arguments) == 1
     assert "pair, object 01: no trajectory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [scores.collect, scores.report, evaluate.evaluate])
+def test_the_cache_is_cleared_and_filled_by_one_process_at_a_time(
+    workspace: Workspace, monkeypatch, caplog, command: Callable[[Workspace, str], object]
+) -> None:
+    done = []
+    monkeypatch.setattr(toolkit, "clear_cache", lambda _: done.append("cleared"))
+    caplog.set_level(logging.INFO)
+    with alone_in(workspace.folder / "analysis"):
+        thread = threading.Thread(target=lambda: done.append(command(workspace, "Still")))
+        thread.start()
+        wait_until(lambda: "waiting: another process writes into" in caplog.text)
+        assert done == []
+    thread.join(60)
+    assert done[0] == "cleared" and len(done) == 2
+
+
+def test_the_cache_is_held_until_it_has_been_read(workspace: Workspace, monkeypatch) -> None:
+    def read(*_: object) -> dict:
+        with pytest.raises(OccupiedError), alone_in(workspace.folder / "analysis"):
+            pytest.fail("another process could clear it")
+        return {}
+
+    monkeypatch.setattr(scores, "sequence_scores", read)
+    assert [row.sequence for row in scores.collect(workspace, "Still")] == ["all"]
+    with alone_in(workspace.folder / "analysis"):
+        pass
 
 
 def test_report_is_one_file(workspace: Workspace, capsys) -> None:

@@ -87,7 +87,8 @@ def _evaluate(workspace: Workspace, tracker: str, force: bool, persist: bool) ->
             _log.warning("removed a damaged result, to be run again: %s", text)
         if reason := record.stale(workspace, tracker):
             _log.warning("%s", reason)
-    toolkit.clear_cache(workspace)
+    with toolkit.analysing(workspace):
+        toolkit.clear_cache(workspace)
     known = logs.Logs(workspace, tracker)
     options = ["--persist"] if persist else []
     with record.recorded(workspace, tracker):

@@ -101,7 +101,7 @@ def _number(value: Any) -> float | None:
 
 
 def run_analysis(workspace: Workspace, tracker: str) -> Path:
-    """Run `vot analysis`; returns its JSON. VotError when it made none."""
+    """Run `vot analysis`, within `toolkit.analysing`; its JSON. VotError when it made none."""
     path = workspace.folder / "analysis" / f"{tracker}.json"
     path.unlink(missing_ok=True)
     toolkit.clear_cache(workspace)
@@ -143,9 +143,10 @@ def sequence_scores(
 
 def collect(workspace: Workspace, tracker: str) -> list[Row]:
     """Run the analyses and put the figures of all sequences together, the overall rows last."""
-    overall = read_analysis(run_analysis(workspace, tracker), tracker)
-    with naming(workspace.folder / "cache"):
-        single = sequence_scores(workspace, tracker)
+    with toolkit.analysing(workspace):
+        overall = read_analysis(run_analysis(workspace, tracker), tracker)
+        with naming(workspace.folder / "cache"):
+            single = sequence_scores(workspace, tracker)
     rates = results.frame_rates(workspace, tracker)
     lengths = _lengths(workspace)
     rows = [
@@ -252,7 +253,8 @@ def show(workspace: Workspace, tracker: str) -> list[Row]:
         "made_by": record.read_records(workspace, tracker),
         "stack": workspace.stack_name,
     }
-    paths = save(rows, document, workspace.folder / "analysis" / f"{tracker}-scores")
+    with toolkit.analysing(workspace):
+        paths = save(rows, document, workspace.folder / "analysis" / f"{tracker}-scores")
     print(f"\n{tracker} in {workspace.folder}")
     print(f"weights: {'; '.join(weights) or 'not stated by the tracker'}\n")
     print(format_table(rows))
@@ -269,9 +271,11 @@ def show(workspace: Workspace, tracker: str) -> list[Row]:
 def report(workspace: Workspace, tracker: str) -> Path:
     """Run `vot report`; returns the path of its HTML file. VotError when it made none."""
     path = workspace.folder / "reports" / tracker / "report.html"
-    path.unlink(missing_ok=True)
-    toolkit.clear_cache(workspace)
-    run = toolkit.run_toolkit(workspace, "report", tracker, "--name", tracker, "--format", "html")
+    with toolkit.analysing(workspace):
+        path.unlink(missing_ok=True)
+        toolkit.clear_cache(workspace)
+        options = ["--name", tracker, "--format", "html"]
+        run = toolkit.run_toolkit(workspace, "report", tracker, *options)
     if not path.is_file():
         raise VotError(f"the toolkit made no {path}:\n{run.tail()}\nwhole output: {run.log}")
     return path

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tracker.alone import OccupiedError, alone_in
+from tracker.alone import OccupiedError, alone_in, in_turn
 from tracker.vot.errors import VotError
 from tracker.vot.text import naming
 from tracker.vot.workspace import ROOT, Workspace
@@ -92,8 +92,20 @@ def _forward(process: subprocess.Popen, copy: BinaryIO, log: Path) -> None:
         sys.stderr.buffer.flush()
 
 
+@contextlib.contextmanager
+def analysing(workspace: Workspace) -> Iterator[None]:
+    """Hold the cache of analyses and what is made of it; waits while another process has them."""
+    folder = workspace.folder / "analysis"
+    folder.mkdir(exist_ok=True)
+    with in_turn(folder):
+        yield
+
+
 def clear_cache(workspace: Workspace) -> None:
-    """Remove cached analyses: the toolkit does not notice that results have changed."""
+    """Remove cached analyses: the toolkit does not notice that results have changed.
+
+    Only within `analysing`: another process may be filling it.
+    """
     remove_folder(workspace.folder / "cache")
 
 
