@@ -21,6 +21,7 @@ from tracker.prompts import (
     ellipse,
     fallback_mask,
 )
+from tracker.resident import refusal
 
 SHAPE = (60, 80)
 
@@ -106,6 +107,16 @@ def test_a_prompt_that_marks_nothing_is_refused(prompt: Prompt, said: str) -> No
         check_prompt(prompt, SHAPE)
     with pytest.raises(PromptError, match=said):
         fallback_mask(np.zeros((*SHAPE, 3), np.uint8), prompt)
+
+
+def test_a_prompt_of_many_corners_does_not_hide_the_reason() -> None:
+    """A client of TraX is told 1000 characters."""
+    circle = [(500 + 9 * math.cos(n), 500 + 9 * math.sin(n)) for n in range(100)]
+    with pytest.raises(PromptError) as caught:
+        check_prompt(PolygonPrompt(circle), SHAPE)
+    told = refusal.one_line(str(caught.value))
+    assert told.startswith("PolygonPrompt(vertices=((509.0, 500.0), (504.")
+    assert told.endswith("... lies outside the frame, 80 x 60 pixels") and len(told) < 250
 
 
 numbers = st.floats(-200, 200, allow_nan=False)

@@ -35,6 +35,9 @@ is looked at. Measured on the first frames of 36 DAVIS objects: mean IoU 0.45 fr
 LARGEST = 1_000_000
 """Pixels: a coordinate of a prompt lies at most so far from the corner of its frame."""
 
+LONGEST_TOLD = 200
+"""Characters of a prompt in a message: TraX carries 1000, and the reason comes after them."""
+
 Point = tuple[float, float]
 
 
@@ -95,25 +98,25 @@ Prompt = BoxPrompt | PolygonPrompt | PointPrompt
 def check_prompt(prompt: Prompt, shape: tuple[int, int]) -> None:
     """Raise PromptError unless the prompt marks something in a frame of `shape` = (H, W)."""
     height, width = shape
-    numbers = _numbers(prompt)
+    numbers, told = _numbers(prompt), _told(prompt)
     if not all(math.isfinite(number) for number in numbers):
-        raise PromptError(f"{prompt}: coordinates must be finite numbers")
+        raise PromptError(f"{told}: coordinates must be finite numbers")
     if any(abs(number) > LARGEST for number in numbers):
-        raise PromptError(f"{prompt} lies far outside any frame: at most {LARGEST} pixels")
+        raise PromptError(f"{told} lies far outside any frame: at most {LARGEST} pixels")
     if isinstance(prompt, PointPrompt):
         if not prompt.points:
-            raise PromptError(f"{prompt}: give at least one point on the object")
+            raise PromptError(f"{told}: give at least one point on the object")
         for x, y in (*prompt.points, *prompt.background):
             if not (0 <= x < width and 0 <= y < height):
                 raise PromptError(f"point ({x:g}, {y:g}) lies outside the frame, {_size(shape)}")
         return
     if isinstance(prompt, PolygonPrompt) and len(prompt.vertices) < 3:
-        raise PromptError(f"{prompt}: a polygon has three corners or more")
+        raise PromptError(f"{told}: a polygon has three corners or more")
     box = prompt.box if isinstance(prompt, PolygonPrompt) else prompt
     if box.width <= 0 or box.height <= 0:
-        raise PromptError(f"{prompt}: width and height must be above 0 pixels")
+        raise PromptError(f"{told}: width and height must be above 0 pixels")
     if box.x >= width or box.y >= height or box.x + box.width <= 0 or box.y + box.height <= 0:
-        raise PromptError(f"{prompt} lies outside the frame, {_size(shape)}")
+        raise PromptError(f"{told} lies outside the frame, {_size(shape)}")
 
 
 def fallback_mask(image: np.ndarray, prompt: Prompt) -> np.ndarray:
@@ -249,6 +252,12 @@ def _numbers(prompt: Prompt) -> list[float]:
     if isinstance(prompt, PolygonPrompt):
         return [number for vertex in prompt.vertices for number in vertex]
     return [number for point in (*prompt.points, *prompt.background) for number in point]
+
+
+def _told(prompt: Prompt) -> str:
+    """The prompt in a message; of one with many corners or points the beginning."""
+    text = str(prompt)
+    return text if len(text) <= LONGEST_TOLD else f"{text[: LONGEST_TOLD - 3]}..."
 
 
 def _size(shape: tuple[int, int]) -> str:
