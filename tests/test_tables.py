@@ -184,6 +184,13 @@ def test_a_file_that_is_no_prompts_file_is_named(tmp_path: Path, content: object
         read_prompts(tmp_path / "p.json")
 
 
+def test_a_missing_prompts_file_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    with pytest.raises(PromptError) as caught:
+        read_prompts(path)
+    assert str(caught.value) == f"cannot read prompts {path}: No such file or directory"
+
+
 def test_words_of_the_command_line(tmp_path: Path) -> None:
     write_labels(tmp_path / "m.png", LABELS)
     assert box_start("30=1,2,3.5,4") == Start(30, BoxPrompt(1, 2, 3.5, 4), "--box 30=1,2,3.5,4")

@@ -56,7 +56,8 @@ def read_prompts(path: Path) -> list[Start]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise PromptError(f"cannot read prompts {path}: {error}") from error
+        why = getattr(error, "strerror", None) or error  # an OSError names the file once more
+        raise PromptError(f"cannot read prompts {path}: {why}") from error
     entries = content.get("objects") if isinstance(content, dict) and len(content) == 1 else None
     if not isinstance(entries, list) or not entries:
         raise PromptError(
