@@ -21,8 +21,8 @@ from tracker.config import preset
 from tracker.doctor.files import check_bundled, check_registry
 from tracker.refiner import build_refiner
 from tracker.vmos.loading import CHECKOUT_WEIGHTS, OFFICIAL_VMOS, load_vmos
+from tracker.vot import chosen as module_chosen
 from tracker.vot import evaluate, results
-from tracker.vot import workspace as module_workspace
 from tracker.vot.dataset import read_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.workspace import Workspace
@@ -206,9 +206,9 @@ def test_settings_that_are_not_utf8_are_named(
         workspace.dataset()
     trackers = tmp_path / "trackers.ini"
     trackers.write_bytes("[HQTrack]\nlabel = Köln\n".encode("latin-1"))
-    monkeypatch.setattr(module_workspace, "REGISTRY", trackers)
+    monkeypatch.setattr(module_chosen, "REGISTRY", trackers)
     with pytest.raises(VotError, match=r"trackers\.ini is not UTF-8"):
-        module_workspace.workspace_of(Namespace(stack="vots2026/point", tracker="HQTrack"))
+        module_chosen.workspace_of(Namespace(stack="vots2026/point", tracker="HQTrack"))
     (finding,) = check_registry(trackers)
     assert finding.state == "FAIL" and "trackers.ini" in finding.text
 
@@ -260,4 +260,4 @@ def test_ground_truth_that_starts_nothing_or_is_too_long_is_refused(
         read_dataset(workspace.sequences)
     chosen = Namespace(stack=None, sequences=None, workspace=workspace.folder, tracker="Still")
     with pytest.raises(VotError, match=said):
-        module_workspace.workspace_of(chosen)
+        module_chosen.workspace_of(chosen)

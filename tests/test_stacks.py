@@ -11,7 +11,7 @@ import vot.stack
 import yaml
 
 from tests import vot_data
-from tracker.vot import dataset, entry, expected, toolkit, workspace
+from tracker.vot import chosen, dataset, entry, expected, stacks, toolkit, workspace
 from tracker.vot.errors import VotError
 
 WHEEL = Path(vot.stack.__file__).parent
@@ -41,21 +41,21 @@ def _repaired(name: str) -> dict | None:
 
 
 def test_every_broken_stack_of_the_toolkit_is_repaired_or_refused() -> None:
-    wanted = {name for name in NAMES if _repaired(name)} - set(workspace.REFUSED_STACKS)
-    assert {path.removesuffix(".yaml") for path in workspace.repaired_stacks()} == wanted
+    wanted = {name for name in NAMES if _repaired(name)} - set(stacks.REFUSED_STACKS)
+    assert {path.removesuffix(".yaml") for path in stacks.repaired_stacks()} == wanted
     assert len(NAMES) == 42 and len(wanted) == 18
 
 
-@pytest.mark.parametrize("name", sorted(workspace.repaired_stacks()))
+@pytest.mark.parametrize("name", sorted(stacks.repaired_stacks()))
 def test_repaired_stacks_change_types_only(name: str) -> None:
-    text = workspace.repaired_stacks()[name].read_text()
+    text = stacks.repaired_stacks()[name].read_text()
     assert yaml.safe_load(text) == _repaired(name.removesuffix(".yaml"))
 
 
 def test_the_toolkit_reads_every_repaired_stack() -> None:
     from vot.stack import Stack
 
-    for name, path in workspace.repaired_stacks().items():
+    for name, path in stacks.repaired_stacks().items():
         stack = Stack.read(str(path))
         kinds = {type(experiment).__module__.split(".")[0] for experiment in stack}
         assert "tracker" in kinds, name
@@ -170,7 +170,7 @@ def test_a_workspace_that_names_the_broken_stack_is_told_the_remedy(tmp_path: Pa
     config = made.config() | {"stack": "vots2025/realtime"}
     (made.folder / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(VotError, match=r"write `stack: vots2025/realtime\.yaml` into"):
-        workspace._known(made)
+        chosen._known(made)
 
 
 def test_realtime_and_multistart_run_in_the_toolkit_and_are_packed(tmp_path: Path) -> None:
@@ -211,12 +211,12 @@ def test_points_need_a_tracker_of_the_folder_protocol(tmp_path: Path) -> None:
     import argparse
 
     parser = argparse.ArgumentParser()
-    workspace.add_arguments(parser)
+    chosen.add_arguments(parser)
     where = ["--stack", "vots2026/point", "--workspace", str(tmp_path / "w")]
     with pytest.raises(VotError, match="TRACKER=HQTrackPoint"):
-        workspace.workspace_of(parser.parse_args(where))
-    chosen = workspace.workspace_of(parser.parse_args([*where, "--tracker", "HQTrackPoint"]))
-    assert chosen.stack_name == "vots2026/point"
+        chosen.workspace_of(parser.parse_args(where))
+    found = chosen.workspace_of(parser.parse_args([*where, "--tracker", "HQTrackPoint"]))
+    assert found.stack_name == "vots2026/point"
 
 
 def test_single_object_experiments_refuse_names_that_meet(tmp_path: Path) -> None:

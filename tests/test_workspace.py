@@ -12,23 +12,23 @@ import yaml
 from tests.vot_data import TESTS, TRACKERS, trajectory, write_frames
 from tests.vot_data import workspace as workspace
 from tracker.alone import alone_in
-from tracker.vot import evaluate, record, results, toolkit
-from tracker.vot import workspace as module
+from tracker.vot import chosen, evaluate, record, results, stacks, toolkit
+from tracker.vot.chosen import workspace_of
 from tracker.vot.dataset import groundtruth_files, is_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint, program
-from tracker.vot.workspace import DEFAULT_WORKSPACE, Workspace, workspace_of
+from tracker.vot.workspace import DEFAULT_WORKSPACE, ROOT, Workspace
 
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(chosen, "RUNS", tmp_path / "runs")
     return tmp_path / "runs"
 
 
 def _chosen(*arguments: str) -> Workspace:
     parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
+    chosen.add_arguments(parser)
     return workspace_of(parser.parse_args(arguments))
 
 
@@ -49,7 +49,7 @@ def test_own_data_get_a_workspace_of_their_own(runs: Path, tmp_path: Path) -> No
     assert chosen.folder == runs / "my-clips"
     assert chosen.stack()["title"] == "VOTS with local measures"
     registry = chosen.folder / chosen.config()["registry"][0]
-    assert registry.resolve() == module.ROOT / "trackers.ini"
+    assert registry.resolve() == ROOT / "trackers.ini"
     evaluate.prepare_data(chosen, tmp_path / "my clips")
     assert is_dataset(runs / "my-clips" / "sequences")
     assert _chosen("--sequences", str(tmp_path / "my clips")) == chosen
@@ -85,8 +85,8 @@ def test_challenge_stacks_keep_the_toolkits_names(runs: Path, stack: str) -> Non
 
 
 def test_stacks_that_cannot_run_say_why(runs: Path) -> None:
-    for stack in module.REFUSED_STACKS:
-        assert module.find_stack(stack, runs) is not None
+    for stack in stacks.REFUSED_STACKS:
+        assert stacks.find_stack(stack, runs) is not None
         with pytest.raises(VotError, match=f"cannot run {stack}: "):
             _chosen("--stack", stack)
     with pytest.raises(VotError, match="TraX carries no texts"):
@@ -263,7 +263,7 @@ def test_a_failed_check_leaves_no_workspace(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "video.mp4").write_bytes(b"0")
     (tmp_path / "empty").mkdir()
-    (tmp_path / "own.yaml").write_text(module.LOCAL_STACK.read_text())
+    (tmp_path / "own.yaml").write_text(stacks.LOCAL_STACK.read_text())
     write_frames(tmp_path / "raw", "single", 3)
     before = sorted(tmp_path.rglob("*"))
     assert evaluate.main([*arguments, "--workspace", "made/by me"]) == 1

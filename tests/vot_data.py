@@ -12,7 +12,8 @@ from PIL import Image
 
 from tracker.vot import evaluate
 from tracker.vot.convert import convert
-from tracker.vot.workspace import LOCAL_STACK, Workspace
+from tracker.vot.stacks import LOCAL_STACK
+from tracker.vot.workspace import Workspace
 
 TESTS = Path(__file__).resolve().parent
 LENGTH = 24

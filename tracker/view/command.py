@@ -27,8 +27,9 @@ from tracker.view.page import Heading, write_page
 from tracker.view.run_footage import RunFootage, result_masks
 from tracker.view.vot_footage import workspace_footage
 from tracker.vot import record, results, scores
+from tracker.vot.chosen import DEFAULT_TRACKER, add_arguments, workspace_of
 from tracker.vot.errors import VotError
-from tracker.vot.workspace import DEFAULT_TRACKER, Workspace, add_arguments, workspace_of
+from tracker.vot.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,9 @@ from tracker.view.plots import plot_overlaps
 from tracker.view.series import measure
 from tracker.view.sheets import even_frames, sheet
 from tracker.view.vot_footage import VotFootage, workspace_footage
+from tracker.vot.chosen import add_arguments, workspace_of
 from tracker.vot.errors import VotError
-from tracker.vot.workspace import Workspace, add_arguments, workspace_of
+from tracker.vot.workspace import Workspace
 
 STRIP, PLOT = "demo.webp", "iou.svg"
 

@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from tracker.vot import record, registry, results, toolkit
+from tracker.vot.chosen import add_arguments, workspace_of
 from tracker.vot.dataset import SequenceInfo
 from tracker.vot.errors import VotError
 from tracker.vot.text import naming, write_whole
-from tracker.vot.workspace import Workspace, add_arguments, workspace_of
+from tracker.vot.workspace import Workspace
 
 OVERALL = "all"
 # analysis of the toolkit (in vot.analysis) -> the measures it gives, in its order

@@ -16,9 +16,11 @@ from pathlib import Path
 import yaml
 
 from tracker.vot import beginnings, entry, record, registry, results, toolkit
+from tracker.vot.chosen import add_arguments, workspace_of
 from tracker.vot.errors import VotError
+from tracker.vot.stacks import LOCAL_STACK
 from tracker.vot.text import write_text
-from tracker.vot.workspace import LOCAL_STACK, Workspace, add_arguments, workspace_of
+from tracker.vot.workspace import Workspace
 
 # Sequences of the challenge test sets, to notice a partial data set (VOTS2023 to 2025 share one).
 _SEQUENCES = {"vots2023": 144, "vots2024/main": 144, "vots2025/main": 144}
