@@ -146,6 +146,27 @@ def test_a_replaced_start_that_is_taken_back_leaves_no_results(tracked):
     assert project.untracked_objects == (1,)
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_with_its_start_goes_that_an_object_is_not_seen_later(tmp_path, others):
+    """Else tracking would begin in a frame in which there is nothing to track."""
+    project = make_project(tmp_path)
+    number = project.add_object()
+    project.mark(1, number, block(2))
+    project.mark(2, number, np.zeros_like(block(0)))
+    project.mark(4, number, block(30))
+    project.mark(5, number, np.zeros_like(block(0)))
+    project.unmark(1, number)
+    assert project.marked_frames(number) == (4, 5), "what comes after another start stays"
+    if others:
+        project.mark(6, project.add_object(), block(20, 14))
+    project.unmark(4, number)
+    assert project.untracked_objects == (number,)
+    assert project.first == (6 if others else None)
+    if others:
+        follow(project, drifting_tracker()[0], _quiet)
+        assert project.complete and columns(project.labels(7), 2) == (21, 26)
+
+
 def test_a_mark_before_the_first_one_makes_everything_outdated(tmp_path):
     project = make_project(tmp_path)
     tracker, _ = drifting_tracker()

@@ -114,7 +114,10 @@ class Project:
             self.revision += 1
 
     def unmark(self, frame: int, number: int) -> None:
-        """Take a mark back. Results that were made with it are dropped from its frame on."""
+        """Take a mark back. Results that were made with it are dropped from its frame on.
+
+        With an object's start go the marks "not here" after it, up to its next mark with pixels.
+        """
         with self._lock:
             self._check_free()
             self._marks.get(frame, {}).pop(number, None)
@@ -265,6 +268,11 @@ class Project:
         self.computed = max(self._found, default=None)
 
     def _tidy(self) -> None:
+        """Marks that say nothing go: "not here" where the object has not begun before."""
+        for frame, marks in self._marks.items():
+            for number in [n for n, mark in marks.items() if not mark.mask.any()]:
+                if not self.is_known(number, frame - 1):
+                    del marks[number]
         self._marks = {frame: marks for frame, marks in self._marks.items() if marks}
         if self.first is None:
             self._drop_from(0)
