@@ -346,6 +346,12 @@ def test_a_camera_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
         open_frames("3")
 
 
+@pytest.mark.parametrize("name", ["20240101", "20240101123456", "/dev/video12345"])
+def test_a_missing_folder_with_a_date_for_a_name_is_no_camera(name: str) -> None:
+    with pytest.raises(FrameError, match=f"no video file, folder of frames or camera {name}; "):
+        open_frames(name)
+
+
 @pytest.mark.parametrize(
     ("shape", "size"), [((300, 40_000), (124, 16384)), ((20_000, 9), (16384, 8))]
 )

@@ -100,8 +100,11 @@ def open_folder(folder: Path) -> Frames:
 
 
 def is_camera(source: str) -> bool:
-    """Whether a source names a camera: a number, or /dev/video with a number."""
-    return re.fullmatch(r"\d+|/dev/video\d+", source) is not None
+    """Whether a source names a camera: a number, or /dev/video with a number.
+
+    More than four digits are no number of a camera but, for instance, the date of a folder.
+    """
+    return re.fullmatch(r"[0-9]{1,4}|/dev/video[0-9]{1,4}", source) is not None
 
 
 def open_camera(source: str) -> Frames:
