@@ -26,7 +26,7 @@ from tracker.cli import progress
 from tracker.cli.run import main
 from tracker.config import preset
 from tracker.labels import MaskError, masks_to_labels
-from tracker.media.masks import draw, palette, read_objects, write_labels
+from tracker.media.masks import draw, palette, read_labels, read_objects, write_labels
 from tracker.media.sources import list_frames
 from tracker.media.video import VideoWriter
 from tracker.out_of_memory import OutOfMemoryError
@@ -585,6 +585,28 @@ def test_masks_of_more_than_255_objects_are_written_and_read(tmp_path: Path) -> 
     write_labels(tmp_path / "deep.png", labels)
     objects = read_objects(tmp_path / "deep.png")
     assert len(objects) == 399 and objects[398, 19, 19]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "second"),
+    [("m.png", "?", 255), ("m.png", "<u2", 300), ("m.tif", ">u2", 300), ("m.tif", "<i4", 70_000)],
+)
+def test_masks_of_any_depth_give_their_values(
+    tmp_path: Path, name: str, kind: str, second: int
+) -> None:
+    """One bit, which counts as 0 and 255; 16 bits of either order; 32 bits."""
+    labels = np.array([[0, second, second], [0, 0, second]])
+    Image.fromarray(labels.astype(kind)).save(tmp_path / name)
+    values = read_labels(tmp_path / name)
+    assert values.dtype.kind in "iu"
+    np.testing.assert_array_equal(values, labels)
+    np.testing.assert_array_equal(read_objects(tmp_path / name), [labels > 0])
+
+
+def test_a_mask_that_was_changed_in_saving_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((16, 16), np.uint8)).save(tmp_path / "m.jp2")
+    with pytest.raises(MaskError, match=r"m\.jp2 is a JPEG2000, .*save the mask anew as PNG"):
+        read_objects(tmp_path / "m.jp2")
 
 
 def test_an_overlay_leaves_the_background_alone() -> None:

@@ -69,7 +69,8 @@ def test_rows_tell_of_every_object_in_view_or_not(tmp_path: Path) -> None:
         table.add(7, Fraction(7, 30), rows)
     with (tmp_path / "t.csv").open() as file:
         lines = list(csv.reader(file))
-    assert lines[0][:4] == ["frame", "time", "object", "present"]
+    titles = "frame,time,object,present,x0,y0,x1,y1,area,confidence,refined"
+    assert ",".join(lines[0]) == titles
     assert lines[1:] == [
         ["7", "0.233333", "1", "1", "0", "1", "1", "1", "2", "0.5000", "1"],
         ["7", "0.233333", "2", "0", "", "", "", "", "0", "0.0000", "0"],
@@ -81,16 +82,30 @@ def test_rows_tell_of_every_object_in_view_or_not(tmp_path: Path) -> None:
 def test_json_is_whole_for_any_number_of_frames(tmp_path: Path, frames: int) -> None:
     with JsonWriter(tmp_path / "t.json", {"video": "ä.mp4", "fps": 25.0}, masks=True) as table:
         for number in range(frames):
-            table.add(number, Fraction(number, 25), object_rows(RESULT), LABELS)
+            table.add(number, Fraction(number, 30), object_rows(RESULT), LABELS)
     read = json.loads((tmp_path / "t.json").read_text())
     assert (read["video"], read["fps"], len(read["frames"])) == ("ä.mp4", 25, frames)
     for number, frame in enumerate(read["frames"]):
-        assert (frame["frame"], frame["time"]) == (number, number / 25)
+        assert (frame["frame"], frame["time"]) == (number, round(number / 30, 6))
         assert [one["present"] for one in frame["objects"]] == [True, False, True]
         assert [one["box"] for one in frame["objects"]] == [[0, 1, 1, 1], None, [2, 0, 2, 1]]
         for one in frame["objects"]:
             mask = decode(one["segmentation"])
             np.testing.assert_array_equal(mask, one["object"] == LABELS)
+
+
+def test_json_has_the_values_of_the_table_and_masks_only_when_asked(tmp_path: Path) -> None:
+    with JsonWriter(tmp_path / "t.json", {}) as table:
+        table.add(0, Fraction(0), object_rows(RESULT), LABELS)
+    (frame,) = json.loads((tmp_path / "t.json").read_text())["frames"]
+    rows = [list(one.values()) for one in frame["objects"]]
+    assert rows == [
+        [1, True, [0, 1, 1, 1], 2, 0.5, True],
+        [2, False, None, 0, 0.0, False],
+        [3, True, [2, 0, 2, 1], 2, 0.9876, False],
+    ]
+    keys = ["object", "present", "box", "area", "confidence", "refined"]
+    assert list(frame["objects"][0]) == keys
 
 
 def prompts(folder: Path, content: object) -> list[Start]:
@@ -196,6 +211,10 @@ def test_words_of_the_command_line(tmp_path: Path) -> None:
     assert box_start("30=1,2,3.5,4") == Start(30, BoxPrompt(1, 2, 3.5, 4), "--box 30=1,2,3.5,4")
     assert point_start("7,8") == Start(0, PointPrompt(((7, 8),)), "--point 7,8")
     assert mask_start(f"2={tmp_path / 'm.png'}").frame == 2
+    odd = tmp_path / "a=b.png"
+    write_labels(odd, LABELS)
+    starts = [(start.frame, start.what) for start in map(mask_start, (f"2={odd}", f"{odd}"))]
+    assert starts == [(2, odd), (0, odd)]
     for make, words in [(box_start, "1,2,3"), (box_start, "a,2,3,4"), (point_start, "1,nan")]:
         with pytest.raises(PromptError, match=f"{words}: it takes x,y"):
             make(words)

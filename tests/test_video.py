@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -136,6 +138,28 @@ def test_an_unfinished_file_plays(tmp_path: Path) -> None:
     assert len(read(tmp_path / "v.mp4")) == 100
 
 
+def test_a_player_can_jump_to_every_second_second(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.mp4", [corners()] * 55, 10)
+    with av.open(str(path)) as container:
+        keys = [n for n, frame in enumerate(container.decode(video=0)) if frame.key_frame]
+    assert keys == [0, 20, 40]
+
+
+def test_a_file_that_cannot_be_put_in_order_stays_and_plays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk has no room for a second one."""
+
+    def refuse(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "v.mp4", [grey(50), grey(90)])
+    assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]
+    assert len(read(tmp_path / "v.mp4")) == 2
+
+
 def test_an_encoder_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,8 +188,16 @@ def test_a_turned_video_comes_upright_as_opencv_turns_it(tmp_path: Path, angle: 
     assert (frame.image[:20, :20].mean(axis=(0, 1)) - corners()[0, 0]).max() > 50
 
 
-def test_the_number_of_frames_is_told_also_where_only_a_length_is(tmp_path: Path) -> None:
-    path = tmp_path / "v.mov"
+@pytest.mark.parametrize(
+    ("name", "count", "fps"),
+    [("v.mov", 10, 20), ("v.ts", 10, 20), ("v.mkv", 10, 20), ("v.h264", None, 25)],
+)
+def test_number_and_times_of_frames_are_told_as_far_as_the_file_tells_them(
+    tmp_path: Path, name: str, count: int | None, fps: int
+) -> None:
+    """By their number (MOV), by a length (of the stream: TS, which begins late; of the file: MKV),
+    or not at all (H.264 alone, whose frames have no times)."""
+    path = tmp_path / name
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=20)
         stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
@@ -173,8 +205,24 @@ def test_the_number_of_frames_is_told_also_where_only_a_length_is(tmp_path: Path
             container.mux(stream.encode(av.VideoFrame.from_ndarray(grey(number), format="rgb24")))
         container.mux(stream.encode(None))
     with open_frames(path) as frames:
-        assert (frames.count, frames.fps, frames.live) == (10, 20, False)
-        assert [frame.time for frame in frames] == [Fraction(n, 20) for n in range(10)]
+        assert (frames.count, frames.fps, frames.live) == (count, fps, False)
+        assert [frame.time for frame in frames] == [Fraction(n, fps) for n in range(10)]
+
+
+def test_frames_of_one_time_are_moved_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, readable = write(tmp_path / "v.mp4", [grey(0), grey(90), grey(180)], 10), video._readable
+
+    def at_one_time(*arguments: object) -> Iterator[av.VideoFrame]:
+        for frame in readable(*arguments):
+            frame.pts = min(frame.pts, 1000)
+            yield frame
+
+    monkeypatch.setattr(video, "_readable", at_one_time)
+    with open_frames(path) as frames:
+        tick = frames.time_base
+        assert [frame.time for frame in frames] == [0, 1000 * tick, 1001 * tick]
 
 
 def test_a_video_without_a_decoder_or_without_pictures_is_refused(tmp_path: Path) -> None:
@@ -182,6 +230,7 @@ def test_a_video_without_a_decoder_or_without_pictures_is_refused(tmp_path: Path
     (tmp_path / "unknown.mp4").write_bytes(data.replace(b"avc1", b"zzzz"))
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "zeros.mp4").write_bytes(data[: data.find(b"mdat") + 4].ljust(len(data), b"\0"))
     with av.open(str(tmp_path / "sound.wav"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 80), np.int16), "s16", "mono")
@@ -191,6 +240,7 @@ def test_a_video_without_a_decoder_or_without_pictures_is_refused(tmp_path: Path
         "unknown.mp4": "codec that PyAV here cannot decode.*ffmpeg",
         "text.mp4": "no video that can be read.*ffmpeg",
         "empty.mp4": "no video that can be read",
+        "zeros.mp4": "no frame that can be read.*ffmpeg",
         "sound.wav": "no pictures in it, only audio",
         "gone.mp4": "no video file, folder of frames or camera .*gone.mp4",
     }
@@ -277,8 +327,9 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     for number in (8, 9, 10, 11):
         Image.fromarray(grey(number)).save(tmp_path / f"f{number}.png")
     with open_frames(tmp_path) as frames:
-        assert (frames.count, frames.fps) == (4, 25)
-        assert [int(frame.image[0, 0, 0]) for frame in frames] == [8, 9, 10, 11]
+        assert (frames.count, frames.fps, frames.time_base) == (4, 25, Fraction(1, 25))
+        seen = [(int(frame.image[0, 0, 0]), frame.number, frame.time * 25) for frame in frames]
+    assert seen == [(8, 0, 0), (9, 1, 1), (10, 2, 2), (11, 3, 3)]
 
 
 def test_hidden_files_are_no_frames_and_odd_digits_are_no_numbers(tmp_path: Path) -> None:
@@ -301,9 +352,11 @@ class FakeCapture:
 
     asked: object = None
     works = True
+    released = False
+    rate = 15.0
 
     def __init__(self, source: object) -> None:
-        FakeCapture.asked, self.left, self.released = source, 5, False
+        FakeCapture.asked, FakeCapture.released, self.left = source, False, 5
 
     def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
         return self.works
@@ -315,13 +368,13 @@ class FakeCapture:
         return self.left >= 0, blue_green_red
 
     def get(self, _: int) -> float:
-        return 15.0
+        return self.rate
 
     def set(self, *_: object) -> bool:
         return True
 
     def release(self) -> None:
-        self.released = True
+        FakeCapture.released = True
 
 
 def test_a_camera_gives_its_frames_as_rgb_with_growing_times(
@@ -331,7 +384,8 @@ def test_a_camera_gives_its_frames_as_rgb_with_growing_times(
     with open_frames("2") as frames:
         seen = list(frames)
         assert frames.live and frames.count is None and frames.fps == 15
-    assert FakeCapture.asked == 2
+        assert not FakeCapture.released
+    assert FakeCapture.asked == 2 and FakeCapture.released
     assert [frame.image[0, 0].tolist() for frame in seen] == [[n, 0, 0] for n in (4, 3, 2, 1, 0)]
     times = [frame.time for frame in seen]
     assert times[0] == 0 and times == sorted(set(times))
@@ -344,6 +398,36 @@ def test_a_camera_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(FakeCapture, "works", False)
     with pytest.raises(FrameError, match="no camera 3 that gives pictures"):
         open_frames("3")
+    assert FakeCapture.released, "else no other program can have it"
+
+
+def test_frames_of_a_camera_have_the_times_at_which_they_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = itertools.count(7.0, 0.04)
+    monkeypatch.setattr(sources.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    with open_frames("2") as frames:
+        times = [float(frame.time) for frame in frames]
+    assert np.diff(times[1:]) == pytest.approx([0.04] * 3, abs=0.0011)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 90_000.0, float("nan")])
+def test_a_camera_that_tells_no_sensible_rate_has_the_usual_one(
+    monkeypatch: pytest.MonkeyPatch, rate: float
+) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    monkeypatch.setattr(FakeCapture, "rate", rate)
+    with open_frames("2") as frames:
+        assert frames.fps == 25
+
+
+def test_a_file_may_have_the_name_of_a_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "v.mp4", [grey(50), grey(90)]).rename(tmp_path / "7")
+    monkeypatch.chdir(tmp_path)
+    assert len(read("7")) == 2
 
 
 @pytest.mark.parametrize("name", ["20240101", "20240101123456", "/dev/video12345"])
