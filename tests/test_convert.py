@@ -106,6 +106,19 @@ def test_many_objects_sort_by_number(tmp_path: Path) -> None:
     assert info.objects == tuple(f"{number:02d}" for number in range(1, 21))
 
 
+def test_void_is_an_object_where_there_are_more(tmp_path: Path) -> None:
+    """As in the results of `run`, whose masks of more than 255 objects have 16 bits."""
+    write_frames(tmp_path, "single", 1)
+    labels = np.zeros((HEIGHT, WIDTH), np.uint16)
+    labels[:28, :48] = np.kron(np.arange(336).reshape(14, 24), np.ones((2, 2))).clip(max=300)
+    Image.fromarray(labels).save(tmp_path / "single/masks/00000.png")
+    convert(tmp_path / "single", tmp_path / "data")
+    (info,) = read_dataset(tmp_path / "data")
+    assert info.objects == tuple(f"{number:03d}" for number in range(1, 301))
+    (line,) = _lines(info.folder, "255")
+    assert np.array_equal(parse_region(line).mask((HEIGHT, WIDTH)), labels == 255)
+
+
 def _spoil_no_masks(folder: Path) -> str:
     for path in (folder / "masks").iterdir():
         path.unlink()

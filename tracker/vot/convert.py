@@ -6,7 +6,8 @@ Layouts of SRC:
     frames/* and masks/*.png                      a single sequence
 
 A mask is a PNG whose values are ids of objects (palette or grey): 0 is background, 255 is void and
-counts as background, unless a sequence has no other value: then it is its one object (DAVIS-2016).
+counts as background, unless a sequence has no other value: then it is its one object (DAVIS-2016);
+or higher ones (16 bits): then it is an object like them.
 A mask belongs to the frame of the same name or number (`tracker.vot.pairing`). A frame without a
 mask file is unknown ground truth; an object that has been seen and is not in a mask is absent. An
 object starts where it is two pixels wide and high: the toolkit takes a thinner mask for an empty
@@ -155,9 +156,10 @@ def groundtruth(frames: Sequence[Path], masks: Path, size: tuple[int, int]) -> d
             text.append(_line(labels, label))
     if not lines:
         raise VotError(f"the masks in {masks} hold no object of two by two pixels")
-    for label in sorted(seen - {*lines, VOID}):
+    void = {VOID} if max(seen) <= VOID else set()
+    for label in sorted(seen - lines.keys() - void):
         _log.warning("%s: object %d is left out: it is never two by two pixels", masks, label)
-    only = lines.pop(VOID, None)
+    only = lines.pop(VOID, None) if void else None
     if not lines:
         lines = {1: only}
     labels = sorted(lines)
