@@ -125,6 +125,21 @@ def test_text_and_errors_name_the_file(tmp_path: Path) -> None:
         read_trajectory(tmp_path / "b.bin")
 
 
+def test_numbers_that_are_no_region_are_refused() -> None:
+    assert parse_region("1,2,3,4,5,6") == Shape("polygon", (1, 2, 3, 4, 5, 6))
+    for line in ("1,2,3", "1,2,3,4,5,6,7", "m1,2,3", "", "m0,0,2,2,4.5"):
+        with pytest.raises(VotError, match="not a region"):
+            parse_region(line)
+    for line in ("m0,0,-2,2,0", "m0,0,2,-2,0", "m0,0,2,2,5,-1"):
+        with pytest.raises(VotError, match="negative size or run in a mask"):
+            parse_region(line)
+
+
+def test_any_value_but_zero_is_the_object() -> None:
+    mask = np.array([[0, 3, 0], [1, 255, 0]], np.uint8)
+    assert format_mask(encode_mask(mask)) == "m0,0,2,2,1,3"
+
+
 @pytest.mark.parametrize("line", ["inf", "1e400", "0,0,inf,4", "-1e9,0,1e9,0,1e9,1e9", "5,2e6"])
 def test_numbers_that_no_frame_reaches_are_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.txt"

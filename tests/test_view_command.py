@@ -131,6 +131,9 @@ def test_the_video_has_every_frame_and_the_sheet_its_place(workspace: Path) -> N
     with open_frames(folder / "001-bad" / "video.mp4") as video:
         frames = list(video)
         assert (len(frames), video.fps) == (LENGTH, 10)
+    poster = cv2.imread(str(folder / "001-bad" / "poster.jpg"))[..., ::-1].astype(int)
+    differences = [np.abs(frame.image - poster).mean() for frame in frames]
+    assert np.argmin(differences) == LENGTH // 2
     assert frames[0].image.shape[1] == 2 * 640 + 4
     sheet = cv2.imread(str(folder / "001-bad" / "sheet.jpg"))[..., ::-1].astype(int)
     # 8 pairs of panels of 400 x 300 over captions of 30, two in a row

@@ -9,7 +9,7 @@ import pytest
 
 from tests.view_toys import EMPTY, LENGTH, NOTHING, RIGHT, SHAPE, SQUARE, Toy, rectangle
 from tracker.media.masks import palette
-from tracker.view import plots
+from tracker.view import panels, plots
 from tracker.view.drawing import (
     EXTRA,
     MISSED,
@@ -176,6 +176,21 @@ def test_a_pair_shows_the_truth_on_the_left_and_the_result_on_the_right() -> Non
     assert np.array_equal(left[49, 60], colour_of(1))
 
 
+def test_captions_count_frames_from_one_and_tell_bad_news_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said, written = [], panels.caption
+
+    def listen(width: int, words: list[Word]) -> np.ndarray:
+        said.append([word.text for word in words])
+        return written(width, words)
+
+    monkeypatch.setattr(panels, "caption", listen)
+    toy = Toy()
+    Painter(toy, measure(toy), 80).pair(7, next(toy.images([7])))
+    assert said == [["ground truth", f"frame 8/{LENGTH}"], ["result", "b: 0.00", "a: 1.00"]]
+
+
 def test_the_first_frame_shows_what_was_given() -> None:
     toy = Toy()
     picture = Painter(toy, measure(toy), 80).result(0, next(toy.images([0])))
@@ -189,6 +204,13 @@ def test_errors_show_the_object_that_is_meant() -> None:
     errors = picture[:60, 2 * (80 + GAP) :].astype(int)
     blue, red = errors[..., 2] - errors[..., 0], errors[..., 0] - errors[..., 2]
     assert (blue > 80).sum() > 100 and (red > 80).sum() > 100
+
+
+def test_errors_fit_frames_of_another_size() -> None:
+    toy = Toy()
+    painter, double = Painter(toy, measure(toy), 80), np.full((120, 160, 3), 120, np.uint8)
+    expected = painter.errors(Moment(7, 1, 0.0), next(toy.images([7])))
+    assert np.array_equal(painter.errors(Moment(7, 1, 0.0), double), expected)
 
 
 def test_frames_of_a_sheet() -> None:

@@ -11,8 +11,18 @@ from hypothesis import strategies as st
 
 from tests.view_toys import LENGTH, RIGHT, SHAPE, Toy, WithoutTruth, rectangle
 from tests.vot_data import workspace as workspace
+from tracker.view.build import _shown_moments
 from tracker.view.footage import is_empty, raster
-from tracker.view.series import Kind, Moment, mean_of, measure, overlap, sort_key, worst
+from tracker.view.series import (
+    Kind,
+    Moment,
+    ObjectSeries,
+    mean_of,
+    measure,
+    overlap,
+    sort_key,
+    worst,
+)
 from tracker.view.vot_footage import VotFootage, workspace_footage
 from tracker.vot.regions import Shape, Special
 from tracker.vot.workspace import Workspace
@@ -141,6 +151,17 @@ def test_the_worst_come_first_and_apart() -> None:
     assert [m.frame for m in worst(series, 10, apart=2)] == [3, 5, 7]
     assert [m.frame for m in worst(series, 2)] == [3, 4]
     assert all(m.frame != 0 for m in every)  # where the object was given is no mistake
+
+
+def test_the_worst_frames_that_are_shown_are_apart_and_but_for_one_not_fine() -> None:
+    overlaps = np.full(48, 0.95)
+    kinds = np.array([Kind.GIVEN, *[Kind.VISIBLE] * 47])
+    fine = ObjectSeries("a", kinds, overlaps.copy(), np.full(48, 9))
+    assert [m.frame for m in _shown_moments((fine,), 48)] == [1]
+    overlaps[[10, 13, 20, 30]] = 0.2, 0.3, 0.5, 0.89
+    bad = ObjectSeries("b", kinds, overlaps, np.full(48, 9))
+    shown = _shown_moments((fine, bad), 48)
+    assert [(m.frame, m.object_index) for m in shown] == [(10, 1), (20, 1), (30, 1)]
 
 
 def test_means_sort_from_the_lowest_and_none_last() -> None:
