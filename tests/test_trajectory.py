@@ -76,6 +76,18 @@ def test_reads_what_the_toolkit_writes(masks: list[np.ndarray]) -> None:
         assert np.array_equal(region.mask((20, 20)), full)
 
 
+def test_shapes_and_masks_left_of_the_frame_are_read_as_the_toolkit_writes_them() -> None:
+    from vot.region import Point
+    from vot.region.shapes import Mask, Polygon
+
+    corners = [(1, 2), (30, 2.5), (30, 40), (-4, 40)]
+    written = [Polygon(corners), Point(3, 4.5), Mask(np.ones((4, 5), np.uint8), (-2, -3))]
+    polygon, point, mask = parse_binary(_toolkit_bytes(written))
+    assert polygon == Shape("polygon", (1, 2, 30, 2.5, 30, 40, -4, 40))
+    assert point == Shape("point", (3, 4.5))
+    assert np.argwhere(mask.mask((20, 20))).tolist() == [[0, 0], [0, 1], [0, 2]]
+
+
 def test_long_runs_are_split_and_joined() -> None:
     from vot.region.shapes import Mask
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from tests.view_toys import EMPTY, LENGTH, NOTHING, RIGHT, SHAPE, SQUARE, Toy, rectangle
+from tests.view_toys import (
+    EMPTY,
+    LENGTH,
+    NOTHING,
+    RIGHT,
+    SHAPE,
+    SQUARE,
+    Toy,
+    WithoutTruth,
+    rectangle,
+)
 from tracker.media.masks import palette
 from tracker.view import panels, plots
+from tracker.view.build import save
 from tracker.view.drawing import (
     EXTRA,
     MISSED,
@@ -39,6 +51,10 @@ from tracker.view.text import (
     tag_size,
 )
 from tracker.view.timeline import ROW, Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GREY = np.full((*SHAPE, 3), 120, np.uint8)
 
@@ -80,6 +96,14 @@ def test_tags_stand_above_their_object_if_nothing_is_there() -> None:
     assert (tag.left, tag.top) == (100 + (100 - width) // 2, 100 - 3 - height)
     above, below = place_tags([(other, "b", BAD), (mask, "a", BAD)], size)
     assert (above.top, below.top) == (60 - 3 - height, 143)
+
+
+def test_a_tag_stands_beside_the_largest_part_of_its_object() -> None:
+    mask = np.zeros((300, 400), bool)
+    mask[200:203, 20:23] = mask[100:140, 200:300] = mask[280:284, 350:354] = True
+    width, height = tag_size("a")
+    (tag,) = place_tags([(mask, "a", BAD)], mask.shape)
+    assert (tag.left, tag.top) == (200 + (100 - width) // 2, 100 - 3 - height)
 
 
 def test_tags_do_not_cover_each_other_and_stay_inside() -> None:
@@ -213,6 +237,16 @@ def test_errors_fit_frames_of_another_size() -> None:
     assert np.array_equal(painter.errors(Moment(7, 1, 0.0), double), expected)
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
+def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "gone" / name
+    with pytest.raises(OSError, match=f"cannot write {path}"):
+        save(path, GREY)
+    path.parent.mkdir()
+    save(path, GREY)
+    assert path.stat().st_size
+
+
 def test_frames_of_a_sheet() -> None:
     assert even_frames(48, 4) == [0, 16, 31, 47]
     assert (
@@ -258,6 +292,70 @@ def test_plots_are_the_same_each_time_and_name_objects_and_means(tmp_path: Path)
     assert "<!-- IoU -->" in text and "object absent" in text
     plots.plot_areas(series, tmp_path / "areas.svg", "toy")
     assert "<!-- area, pixels -->" in (tmp_path / "areas.svg").read_text()
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+    """The axes of the plots that were drawn."""
+    found, finish = [], plots._finish
+
+    def keep(figure: Figure, axes: Axes, path: Path) -> None:
+        found.append(axes)
+        finish(figure, axes, path)
+
+    monkeypatch.setattr(plots, "_finish", keep)
+    return found
+
+
+def test_a_plot_has_the_overlaps_of_visible_frames_counted_from_one(
+    tmp_path: Path, drawn: list[Axes]
+) -> None:
+    plots.plot_overlaps(measure(Toy()), [Moment(3, 0, 0.0)], tmp_path / "plot.svg")
+    lines = drawn[0].lines
+    curves = [line for line in lines if not line.get_label().startswith("_")]
+    nan, frames = np.nan, list(range(1, LENGTH + 1))
+    assert [list(line.get_xdata()) for line in curves] == [frames] * 2
+    np.testing.assert_allclose(curves[0].get_ydata(), [nan, 1, 1 / 3, 0, 0, 1, nan, 1])
+    np.testing.assert_allclose(curves[1].get_ydata(), [nan, nan, nan, 1, nan, nan, 1, 0])
+    places = {mark: [line.get_xydata().tolist() for line in lines if line.get_marker() == mark]
+              for mark in ("v", "o", ".")}  # fmt: skip
+    assert places["v"] == [[[1, 1]], [[3, 1]]]  # where each was given
+    assert places["o"] == [[[4, 0]]] and "1" in [text.get_text() for text in drawn[0].texts]
+    assert places["."] == [[[8, 1]], [[4, 1]]]  # frames that no line reaches
+
+
+def test_bands_of_absence_are_filled_where_the_object_was_reported(
+    tmp_path: Path, drawn: list[Axes]
+) -> None:
+    """Object b is absent in the fifth and sixth frame, and reported in the sixth."""
+    plots.plot_overlaps(measure(Toy()), [], tmp_path / "plot.svg")
+    colour = tuple(value / 255 for value in colour_of(1))
+    bands = drawn[0].collections
+    spans = [band.get_paths()[0].vertices[:, 0] for band in bands]
+    assert [(span.min(), span.max()) for span in spans] == [(4.5, 5.5), (5.5, 6.5)]
+    faces = [tuple(band.get_facecolor()[0][:3]) for band in bands]
+    assert faces == [(1, 1, 1), pytest.approx(colour)]
+
+
+def test_a_plot_of_areas_leaves_out_the_frame_in_which_nothing_is_said(
+    tmp_path: Path, drawn: list[Axes]
+) -> None:
+    plots.plot_areas(measure(WithoutTruth()), tmp_path / "areas.svg")
+    (line,) = drawn[0].lines
+    expected = [np.nan, 400, 400, 400, 0, 400, 400, 400]
+    np.testing.assert_array_equal(line.get_ydata(), expected)
+    assert list(line.get_xdata()) == list(range(1, LENGTH + 1))
+
+
+def test_of_many_objects_the_plot_names_some_and_the_timeline_shows_some(
+    tmp_path: Path, drawn: list[Axes]
+) -> None:
+    series = measure(WithoutTruth()) * 300
+    plots.plot_areas(series, tmp_path / "areas.svg")
+    names = [text.get_text() for text in drawn[0].get_legend().get_texts()]
+    assert names == ["a"] * 15 + ["and 285 more"]
+    strip = Timeline(series, 200).under(np.zeros((4, 200, 3), np.uint8), 0)[4:]
+    assert strip.shape == (12 * ROW, 200, 3)
 
 
 def test_the_axes_of_a_plot_lie_where_the_page_looks_for_them(tmp_path: Path) -> None:
