@@ -60,21 +60,38 @@ def workspace_footage(
 ) -> Iterator[VotFootage]:
     """The sequences of a workspace (those of `names`, or all), read one by one.
 
-    Raises VotError, before the first one, for a tracker without results or an unknown name.
+    Of several experiments the first that runs over whole sequences counts. Raises VotError, before
+    the first one, where there is none, for a tracker without results, and for an unknown name.
     """
-    expected = workspace.expected(tracker)
+    files = _whole_runs(workspace, workspace.expected(tracker))
     _check_results(workspace, tracker)
-    sequences = {file.sequence.name: file.sequence for file in expected}
+    sequences = {file.sequence.name: file.sequence for file in files}
     unknown = [name for name in names if name not in sequences]
     if unknown:
         raise VotError(
             f"no sequence {', '.join(unknown)} in {workspace.sequences}; "
             f"there are: {', '.join(sequences)}"
         )
-    experiment = expected[0].experiment
     wanted = [sequences[name] for name in names] or list(sequences.values())
-    files = [file for file in expected if file.experiment == experiment]
     return (VotFootage(info, _first_runs(info, files)) for info in wanted)
+
+
+def _whole_runs(workspace: Workspace, files: Sequence[TrajectoryFile]) -> list[TrajectoryFile]:
+    """Those of the first experiment in which every run is one over a whole sequence."""
+    whole = {info.folder: info for info in workspace.dataset()}
+    parts = {file.experiment for file in files if not _is_whole(file, whole[file.sequence.folder])}
+    found = next((file.experiment for file in files if file.experiment not in parts), None)
+    if found is None:
+        raise VotError(
+            f"stack {workspace.stack_name} has no experiment over whole sequences: runs over parts "
+            "of them (from anchors, or over repeated frames) are not shown; name another --stack"
+        )
+    return [file for file in files if file.experiment == found]
+
+
+def _is_whole(file: TrajectoryFile, info: SequenceInfo) -> bool:
+    start = file.sequence.starts[file.object_id]
+    return (file.sequence.length, start) == (info.length, info.starts[file.object_id])
 
 
 def _first_runs(info: SequenceInfo, files: Sequence[TrajectoryFile]) -> list[TrajectoryFile]:
