@@ -16,6 +16,7 @@ from tracker.vot import convert as module
 from tracker.vot.convert import convert, find_sources
 from tracker.vot.dataset import read_dataset
 from tracker.vot.errors import VotError
+from tracker.vot.pairing import pair_masks
 from tracker.vot.regions import parse_region
 
 
@@ -135,6 +136,16 @@ def _spoil_size(folder: Path) -> str:
     return r"00001\.png is 10 x 10, 00001\.jpg is 96 x 64"
 
 
+def _spoil_width(folder: Path) -> str:
+    Image.new("L", (10, HEIGHT), 1).save(folder / "masks/00001.png")
+    return r"00001\.png is 10 x 64, 00001\.jpg is 96 x 64"
+
+
+def _spoil_frame_height(folder: Path) -> str:
+    Image.new("RGB", (WIDTH, 20)).save(folder / "frames/00001.jpg")
+    return r"00001\.jpg differs in size from 00000\.jpg: 96 x 64"
+
+
 def _spoil_colour(folder: Path) -> str:
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "masks/00001.png")
     return r"masks/00001\.png is RGB; save it indexed"
@@ -236,6 +247,28 @@ def test_masks_may_have_other_numbers_than_frames_where_names_pair_them(
     for number, line in enumerate(lines):
         mask = parse_region(line).mask((HEIGHT, WIDTH))
         assert np.array_equal(mask, labels_of("single", number) == 1)
+
+
+@pytest.mark.parametrize(
+    ("frames", "masks", "expected"),
+    [
+        (["2_a7", "3_a7"], ["2_a7"], ["2_a7", None]),  # names go before numbers
+        (["clip2_08", "clip2_09"], ["mask2_09"], [None, "mask2_09"]),
+        (["8", "9"], ["mask_009", "mask_010", "mask_008"], ["mask_008", "mask_009"]),
+    ],
+)
+def test_masks_belong_to_frames_by_name_or_by_the_last_number(
+    frames: list[str], masks: list[str], expected: list[str | None]
+) -> None:
+    paths = [Path("masks", f"{name}.png") for name in masks]
+    found = pair_masks([Path("frames", f"{name}.jpg") for name in frames], paths)
+    assert [path and path.stem for path in found] == expected
+
+
+def test_two_masks_of_one_number_are_named() -> None:
+    masks = [Path("masks/1_2.png"), Path("masks/3_02.png")]
+    with pytest.raises(VotError, match=r"two masks of number 2: masks/1_2\.png and masks/3_02"):
+        pair_masks([Path("frames/2.jpg")], masks)
 
 
 def test_masks_of_frames_that_were_cut_off_are_left_over(tmp_path: Path) -> None:
@@ -362,11 +395,11 @@ def test_an_object_starts_where_the_toolkit_sees_it(
     assert [io.parse_region(line).is_empty() for line in lines[2:]] == [False, True, True]
 
 
-@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("orientation", [3, 5, 6, 7, 8])
 def test_the_orientation_tag_of_frames_counts(tmp_path: Path, orientation: int) -> None:
     write_frames(tmp_path / "raw", "pair", 2)
     for path in (tmp_path / "raw" / "pair" / "frames").iterdir():
-        stored = Image.new("RGB", (HEIGHT, WIDTH) if orientation == 6 else (WIDTH, HEIGHT))
+        stored = Image.new("RGB", (HEIGHT, WIDTH) if orientation > 3 else (WIDTH, HEIGHT))
         exif = stored.getexif()
         exif[0x0112] = orientation
         stored.save(path, exif=exif)

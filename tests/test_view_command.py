@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -107,6 +108,43 @@ def test_the_page_lists_sequences_worst_first_with_all_files(workspace: Path, ca
     assert all(f"002-bad/{name}" in files for name in endings)
     assert "001-good/worst-1.jpg" not in files  # nothing is wrong there
     assert len(re.findall(r"not reported", text)) > 0
+
+
+def test_the_lowest_mean_comes_first_whatever_the_names(workspace: Path) -> None:
+    for name, answer in (("bad", SQUARE), ("good", HALF)):
+        answers = workspace / "results" / "Toy" / "baseline" / name / f"{name}_001.txt"
+        answers.write_text("\n".join(["1", *[line(answer)] * (LENGTH - 1)]) + "\n")
+    assert command.main([str(workspace), "--tracker", "Toy", "--no-videos"]) == 0
+    text = (workspace / "reports" / "Toy" / "view" / "index.html").read_text()
+    order = re.findall(r'<a href="#sequence-\d">(.*?)</a>', text)
+    assert order == ["&lt;odd&gt; &amp; name", "good", "bad"]
+    lost = [int(n) for n in re.findall(r'<td class="number (?:bad)?">(\d+)</td>', text)]
+    assert lost == [LENGTH - 1, 0, 0] * 2  # index, sections
+
+
+def test_of_several_experiments_the_first_over_whole_sequences_is_shown(
+    workspace: Path, capsys
+) -> None:
+    """Objects are run apart; the runs of `parts` begin at anchors."""
+    folder = workspace / "results" / "Toy"
+    shutil.copytree(folder / "baseline", folder / "later")
+    for path in folder.glob("later/*/*_001.txt"):
+        path.write_text("\n".join(["1", *[ABSENT_LINE] * (LENGTH - 1)]) + "\n")
+    for path in (workspace / "sequences").glob("*/sequence"):
+        values = ["0", "1", *["0"] * (LENGTH - 3), "-1"]
+        path.with_name("anchor.value").write_text("\n".join(values) + "\n")
+    experiments = {"parts": {"type": "multistart"}}
+    arguments = [str(workspace), "--tracker", "Toy", "--no-videos"]
+    config = {"sequences": "sequences", "stack": {"experiments": experiments}}
+    (workspace / "config.yaml").write_text(json.dumps(config))
+    text = failure(arguments, capsys)
+    assert "stack inline has no experiment over whole sequences" in text and "--stack" in text
+    experiments |= {"baseline": {"type": "unsupervised"}, "later": {"type": "unsupervised"}}
+    (workspace / "config.yaml").write_text(json.dumps(config))
+    assert command.main(arguments) == 0
+    text = (workspace / "reports" / "Toy" / "view" / "index.html").read_text()
+    means = re.findall(r"frames, mean IoU ([\d.]+)", text)
+    assert means == ["0.000", f"{7 / 8 / 3:.3f}", "0.875"]
 
 
 def test_the_page_tells_results_of_something_else(workspace: Path, capsys) -> None:
@@ -220,6 +258,9 @@ def test_missing_and_short_results_are_named(workspace: Path, capsys) -> None:
     path.write_text("1\n")
     text = failure([workspace, "--tracker", "Toy"], capsys)
     assert str(path) in text and f"1 frames, the sequence {LENGTH}" in text
+    path.write_text("1\n" + f"{line(SQUARE)}\n" * LENGTH)
+    text = failure([workspace, "--tracker", "Toy"], capsys)
+    assert f"{LENGTH + 1} frames, the sequence {LENGTH}" in text
     path.unlink()
     assert "no trajectory" in (text := failure([workspace, "--tracker", "Toy"], capsys))
     assert "make evaluate" in text
@@ -317,6 +358,20 @@ def test_frames_after_the_last_mask_are_told(
         assert len(list(video)) == kept
 
 
+def test_objects_of_the_truth_are_in_the_order_in_which_they_appear(
+    run: Path, tmp_path: Path
+) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    (tmp_path / "truth").mkdir()
+    for number in range(LENGTH):
+        labels[rectangle(10, 10, 20, 20)] = 9
+        labels[rectangle(40, 50, 10, 10)] = 4 if number >= 2 else 0
+        write_labels(tmp_path / "truth" / f"{number:05d}.png", labels)
+    footage = RunFootage(run, tmp_path / "clip.mp4", tmp_path / "truth")
+    assert footage.starts == (0, 2)
+    assert [truth.area for truth in footage.regions(3).truths] == [400, 100]
+
+
 def test_errors_of_run_folders_name_the_remedy(run: Path, tmp_path: Path, capsys) -> None:
     clip = tmp_path / "clip.mp4"
     assert "--frames" in failure([run], capsys)
@@ -352,7 +407,7 @@ def test_frames_of_changing_size_are_shown_at_the_size_of_the_first(
     frames, double = tmp_path / "frames", (2 * SHAPE[0], 2 * SHAPE[1])
     write_frames(frames)
     labels = np.zeros(double, np.uint8)
-    labels[20:60, 60:100] = 1
+    labels[20:60, 60:100], labels[81:101, 101:141] = 1, 2
     write_labels(run / "masks" / "00000002.png", labels)
     text = failure([run, "--frames", frames], capsys)
     assert "00000002.png is " + f"{double[1]} x {double[0]}, frame 3 of {frames} is" in text

@@ -24,7 +24,7 @@ from tracker.view.series import (
     worst,
 )
 from tracker.view.vot_footage import VotFootage, workspace_footage
-from tracker.vot.regions import Shape, Special
+from tracker.vot.regions import MaskRegion, Shape, Special
 from tracker.vot.workspace import Workspace
 
 NAN = float("nan")
@@ -123,6 +123,17 @@ def test_areas_to_ignore_reach_the_series() -> None:
     assert measure(Ignoring())[0].overlaps[3] == 0
     assert np.isnan(measure(Ignoring())[0].overlaps[6])
     assert measure(Ignoring())[1].overlaps[3] == 0  # all of it is to be ignored
+
+
+def test_areas_to_ignore_are_those_of_the_data_set(workspace: Workspace) -> None:
+    folder = workspace.sequences / "single"
+    before = {one.name: one for one in workspace_footage(workspace, "Still")}["single"]
+    assert is_empty(before.regions(1).ignored)
+    (folder / "groundtruth__ignore.txt").write_text("0\nm2,3,2,2,0,4\n")
+    footage = {one.name: one for one in workspace_footage(workspace, "Still")}["single"]
+    assert [footage.regions(number).ignored for number in range(3)] == [
+        *(Special(0), MaskRegion(2, 3, 2, 2, (0, 4)), Special(0)),
+    ]
 
 
 def test_truth_of_the_first_frame_only_gives_no_mean() -> None:
