@@ -14,8 +14,9 @@ from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, write_frames
 from tracker.frames import read_image
 from tracker.vot import convert as module
 from tracker.vot.convert import convert, find_sources
-from tracker.vot.dataset import read_dataset
+from tracker.vot.dataset import anchors, read_dataset
 from tracker.vot.errors import VotError
+from tracker.vot.expected import expected_files
 from tracker.vot.pairing import pair_masks
 from tracker.vot.regions import parse_region
 
@@ -57,6 +58,48 @@ def test_davis_layouts(tmp_path: Path, part: str) -> None:
     assert [source.name for source in find_sources(tmp_path)] == ["pair", "single"]
     assert convert(tmp_path, tmp_path / "data", copy=True) == ["pair", "single"]
     assert not (tmp_path / "data" / "pair" / "color" / "00000001.jpg").is_symlink()
+
+
+def test_frames_of_davis_without_masks_are_no_sequence(tmp_path: Path) -> None:
+    write_frames(tmp_path, "pair", 2, "davis")
+    (tmp_path / "JPEGImages/480p/test-only").mkdir()
+    assert [source.name for source in find_sources(tmp_path)] == ["pair"]
+
+
+def test_a_data_set_is_not_converted_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_frames(tmp_path / "raw", "pair", 2)
+    convert(tmp_path / "raw", tmp_path / "data")
+    assert module.main([str(tmp_path / "data"), str(tmp_path / "again")]) == 1
+    assert f"{tmp_path / 'data'} is a VOT data set already" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+def test_ground_truth_is_known_as_far_as_that_of_any_object(tmp_path: Path) -> None:
+    write_frames(tmp_path / "raw", "pair", 6)
+    convert(tmp_path / "raw", tmp_path / "data")
+    folder = tmp_path / "data" / "pair"
+    (folder / "groundtruth_03.txt").write_text("0\n0\nm1,1,2,2,0,4\n")
+    (folder / "groundtruth_01.txt").write_text("m1,1,2,2,0,4\n0\n0\nm0,0,0,0,0\n0\n")
+    text = (folder / "sequence").read_text()
+    (folder / "sequence").write_text(text.replace(f"height={HEIGHT}\n", ""))
+    (info,) = read_dataset(tmp_path / "data")
+    assert (info.length, info.known, info.scored) == (6, 5, 3)
+    assert info.starts == {"01": 0, "03": 2} and info.size is None
+
+
+def test_runs_from_anchors_go_forward_to_the_end_or_back_to_the_beginning(tmp_path: Path) -> None:
+    write_frames(tmp_path / "raw", "single", 6)
+    convert(tmp_path / "raw", tmp_path / "data")
+    (tmp_path / "data/single/anchor.value").write_text("1\n-1\n0\n1\n0\n-1\n")
+    (info,) = read_dataset(tmp_path / "data")
+    assert anchors(info) == [(0, True), (3, True), (1, False), (5, False)]
+    stack = {"experiments": {"baseline": {"type": "multistart"}}}
+    files = expected_files(tmp_path / "results", stack, [info])
+    found = [(file.stem.name[-2:], file.sequence.length, *file.sequence.starts.values())
+             for file in files]  # fmt: skip
+    assert found == [("00", 6, 0), ("03", 3, 0), ("01", 2, 0), ("05", 6, 0)]
 
 
 def test_a_single_sequence_and_odd_names(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import weakref
+from fractions import Fraction
 from pathlib import Path
 from unittest import mock
 
@@ -27,8 +28,9 @@ from tracker.cli.run import main
 from tracker.config import preset
 from tracker.labels import MaskError, masks_to_labels
 from tracker.media.masks import draw, palette, read_labels, read_objects, write_labels
+from tracker.media.results import written_files
 from tracker.media.sources import list_frames
-from tracker.media.video import VideoWriter
+from tracker.media.video import VideoWriter, open_frames
 from tracker.out_of_memory import OutOfMemoryError
 from tracker.prompts import BoxPrompt, fallback_mask
 from tracker.saved import load_state, save_state
@@ -563,6 +565,26 @@ def test_preset_and_settings_reach_the_tracker(folder: Path, first: Path, tmp_pa
     assert arguments == ("hqtrack-lite", Path("w"), "cpu")
     assert preset("hqtrack", **settings).memory.interval == 7
     assert settings["refiner__model"] == "vit_b" and settings["refiner__gate_iou"] == 0.5
+
+
+def test_results_keep_the_times_of_the_video(tmp_path: Path) -> None:
+    """In tables and overlay, also where frames come unevenly; masks in the table when asked."""
+    times, clip, out = [0, Fraction(1, 20), Fraction(1, 2)], tmp_path / "clip.mp4", tmp_path / "o"
+    with VideoWriter(clip, 20, Fraction(1, 90_000)) as writer:
+        for time in times:
+            writer.add(np.zeros((*SHAPE, 3), np.uint8), time)
+    assert run([clip, "--box", "4,4,10,8", "--out", out, "--rle"], BoxMover())[0] == 0
+    with open_frames(clip) as source, open_frames(out / "overlay.mp4") as overlay:
+        assert [frame.time for frame in overlay] == times
+        assert overlay.time_base == source.time_base
+        told = json.loads((out / "objects.json").read_text())
+        assert told["fps"] == pytest.approx(float(source.fps))
+    assert [frame["time"] for frame in told["frames"]] == [float(time) for time in times]
+    masks = [frame["objects"][0]["segmentation"]["size"] for frame in told["frames"]]
+    assert masks == [list(SHAPE)] * 3
+    assert [path.name for path in written_files(out)][3:] == [
+        *("overlay.mp4", "objects.csv", "objects.json"),
+    ]
 
 
 def test_nothing_is_printed_on_stdout(
