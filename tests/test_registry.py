@@ -11,7 +11,7 @@ from tests.vot_data import workspace as workspace
 from tracker.vot import evaluate, scores, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint
-from tracker.vot.registry import own_section, registry_files
+from tracker.vot.registry import own_section, registry_files, variables_of
 from tracker.vot.workspace import Workspace
 
 
@@ -96,3 +96,27 @@ def test_a_configuration_that_the_toolkit_does_not_take_is_told(
     _configure(workspace, **values)
     with pytest.raises(VotError, match=reason):
         scores.show(workspace, "Still")
+
+
+@pytest.mark.parametrize("section", ["", " 3", " [trax]"])
+def test_a_tracker_without_settings_is_told(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], section: str
+) -> None:
+    (workspace.folder / "trackers.yaml").write_text(f"Still:{section}\n")
+    _configure(workspace, registry=["trackers.yaml"])
+    words = ["--workspace", str(workspace.folder), "--tracker", "Still"]
+    for command in (evaluate, scores):
+        assert command.main(words) == 1
+        assert "trackers.yaml cannot be read: the tracker 'Still' has" in capsys.readouterr().err
+
+
+def test_values_of_yaml_are_texts_as_the_toolkit_takes_them(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = workspace.folder / "trackers.yaml"
+    path.write_text("Still: {protocol: trax, command: x, env: {A: yes, B: 010}, version: 1.10}\n")
+    _configure(workspace, registry=["trackers.yaml"])
+    assert variables_of(own_section(workspace, "Still")) == {"A": "yes", "B": "010"}
+    words = ["--workspace", str(workspace.folder), "--tracker", "Still"]
+    assert scores.main(words) == 1
+    assert "ask for TRACKER=Still@1.10" in capsys.readouterr().err

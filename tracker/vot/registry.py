@@ -29,11 +29,14 @@ def registry_files(workspace: Workspace) -> list[Path]:
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
-def read_registry(path: Path) -> dict[str, dict[str, str]]:
-    """Identifier -> settings of every tracker in one file; VotError when it cannot be read."""
+def read_registry(path: Path) -> dict[str, dict[str, Any]]:
+    """Identifier -> settings of every tracker in one file; VotError when it cannot be read.
+
+    Values of YAML are texts, as the toolkit takes them: `version: 1.10` is no number, `yes` is yes.
+    """
     try:
         if path.suffix == ".yaml":
-            return dict(yaml.safe_load(read_text(path)) or {})
+            return _checked(dict(yaml.load(read_text(path), Loader=yaml.BaseLoader) or {}))
         parser = configparser.ConfigParser()
         parser.read_string(read_text(path))
         return {section: dict(parser.items(section, raw=True)) for section in parser.sections()}
@@ -41,12 +44,19 @@ def read_registry(path: Path) -> dict[str, dict[str, str]]:
         raise VotError(f"{path} cannot be read: {error}") from error
 
 
+def _checked(table: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """ValueError for a tracker without settings, of which the toolkit dies."""
+    for name, section in table.items():
+        if not isinstance(section, dict):
+            raise ValueError(f"the tracker {name!r} has no settings, such as `command: ...`")
+    return table
+
+
 def own_section(workspace: Workspace, tracker: str) -> dict[str, Any]:
     """What the registry says of a tracker, in the file that the toolkit takes; {} if nothing."""
     identifier = tracker.partition("@")[0]
     tables = (read_registry(path) for path in registry_files(workspace))
-    section = next((table[identifier] for table in tables if identifier in table), {})
-    return dict(section) if isinstance(section, dict) else {}
+    return dict(next((table[identifier] for table in tables if identifier in table), {}))
 
 
 def variables_of(section: Mapping[str, Any]) -> dict[str, str]:
