@@ -83,6 +83,7 @@ def test_only_this_computers_names_are_served(client, host, status):
         ("http://127.0.0.1:9000", 403),
         ("http://localhost:8080", 403),
         ("null", 403),
+        ("http://[", 403),
     ],
 )
 def test_requests_of_other_pages_are_refused(client, origin, status):

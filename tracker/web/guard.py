@@ -55,7 +55,7 @@ def refused(headers: Headers) -> str | None:
     if _name(f"//{host}") not in LOCAL_NAMES:
         return "This page is only served to this computer, as 127.0.0.1 or localhost."
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _place(origin) != host:
         return "The request comes from another page."
     return None
 
@@ -63,6 +63,13 @@ def refused(headers: Headers) -> str | None:
 def _name(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _place(url: str) -> str | None:
+    try:
+        return urlsplit(url).netloc
     except ValueError:
         return None
 
