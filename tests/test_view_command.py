@@ -434,6 +434,21 @@ def test_frames_of_changing_size_are_not_compared_with_a_truth(
     assert "leave --truth out" in text
 
 
+def test_the_page_goes_where_it_is_told(workspace: Path, run: Path, tmp_path: Path) -> None:
+    words = [workspace, "--tracker", "Toy", "--only", "good", "--out", tmp_path / "one"]
+    assert command.main([*map(str, words), "--no-videos"]) == 0
+    words = [run, "--frames", tmp_path / "clip.mp4", "--out", tmp_path / "two"]
+    assert command.main([*map(str, words), "--no-videos"]) == 0
+    assert all((tmp_path / name / "index.html").is_file() for name in ("one", "two"))
+    assert not (workspace / "reports").exists() and not (run / "view").exists()
+
+
+def test_a_damaged_mask_is_named(run: Path, tmp_path: Path, capsys) -> None:
+    path = run / "masks" / "00000003.png"
+    assert cv2.imwrite(str(path), BRIGHT)
+    assert f"mask {path} is RGB" in failure([run, "--frames", tmp_path / "clip.mp4"], capsys)
+
+
 def test_empty_masks_are_an_error(tmp_path: Path, run: Path, capsys) -> None:
     for path in (run / "masks").iterdir():
         write_labels(path, np.zeros(SHAPE, np.uint8))
