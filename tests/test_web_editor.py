@@ -57,6 +57,9 @@ def test_a_slip_of_the_hand_is_no_box(editor, asked):
         editor.release(12, 11)
     assert asked == [] and editor.project.objects == () and not editor.release(30, 20)
     assert not editor.move(1, 1)
+    editor.press(10, 10)
+    with pytest.raises(ProjectError, match="Drag from one corner"):
+        editor.release(40, 11)
 
 
 def test_points_are_collected_on_and_off_the_object(editor, asked):
@@ -69,6 +72,12 @@ def test_points_are_collected_on_and_off_the_object(editor, asked):
     assert asked[-1] == PointPrompt(((10, 10), (12, 10)), ((40, 20),))
     assert editor.project.objects == (1,)
     assert _shapes(sketch(editor)).count("circle") == 2 and "path" in _shapes(sketch(editor))
+    editor.press(42, 3, background=True)
+    assert asked[-1].background == ((40, 20), (42, 3))
+    follow(editor.project, drifting_tracker()[0], lambda *_: None)
+    editor.press(14, 10)
+    points = ((10, 10), (12, 10), (14, 10))
+    assert asked[-1] == PointPrompt(points, ((40, 20), (42, 3))), "as before the frame was tracked"
     editor.go(3)
     editor.press(20, 20)
     assert asked[-1] == PointPrompt(((20, 20),)), "another frame, other points"
@@ -79,6 +88,10 @@ def test_an_outline_is_closed_at_its_first_corner_or_by_hand(editor, asked):
     for corner in ((5, 5), (20, 5), (20, 15)):
         editor.press(*corner)
     assert _shapes(sketch(editor)) == ["polyline", "polyline", *["circle"] * 3]
+    editor.outline, corners = editor.outline[:2], editor.outline
+    editor.press(5.5, 5.5)
+    assert asked == [] and len(editor.outline) == 3, "two corners and a third near the first"
+    editor.outline = corners
     editor.press(5.5, 5.5)
     assert asked == [PolygonPrompt(((5, 5), (20, 5), (20, 15)))] and editor.outline == []
     editor.press(1, 1)

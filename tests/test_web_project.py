@@ -104,9 +104,21 @@ def test_an_object_that_is_not_seen_enters_with_the_last_frame_that_showed_it(tr
     log.clear()
     follow(project, tracker, _quiet)
     assert columns(project.labels(4), 1) is None
+    assert project.result(4).confidence.tolist() == [0, 0.75]
     assert log[:3] == [("start", 3, 1), ("add", 4, 1), ("step", 5, 0)]
     assert columns(project.labels(6), 1) == (8, 13), "it can come back"
     assert columns(project.labels(6), 2) == (26, 31)
+
+
+def test_objects_enter_in_the_order_of_the_frames_that_showed_them(tracked):
+    """The first one is seen where tracking begins again, the second one before."""
+    project, tracker, log = tracked
+    project.mark(4, 2, np.zeros_like(block(0)))
+    log.clear()
+    follow(project, tracker, _quiet)
+    assert log[:3] == [("start", 3, 1), ("add", 4, 1), ("step", 5, 0)]
+    assert _places(project, 1) == [(2 + t, 7 + t) for t in range(8)]
+    assert [columns(project.labels(t), 2) for t in (3, 4, 6)] == [(23, 28), None, (26, 31)]
 
 
 def test_a_correction_made_where_nothing_was_tracked_yet_waits_for_its_frame(tmp_path):

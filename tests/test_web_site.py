@@ -15,11 +15,14 @@ from PIL import Image
 
 from tests.web_toys import HEIGHT, WIDTH, block, columns, drifting_tracker
 from tracker.media.video import VideoWriter, open_frames
+from tracker.web import jobs
 from tracker.web.clip import read_clip
+from tracker.web.exports import write_json, write_overlay
+from tracker.web.follow import follow
 from tracker.web.jobs import JobQueue, State
 from tracker.web.limits import LimitError, Limits
 from tracker.web.places import PlaceError, VideoFolder
-from tracker.web.project import ProjectError
+from tracker.web.project import Project, ProjectError
 from tracker.web.site import Site
 from tracker.web.store import Store, shown_title
 
@@ -189,9 +192,60 @@ def test_limits_are_told_in_words(tmp_path):
     ):
         with pytest.raises(LimitError, match=words):
             read_clip(source, kept, limits, lambda *_: None)
+    with pytest.raises(LimitError, match="40 x 50 pixels, the longer side may have 40"):
+        Limits(long_side=40).check_size(50, 40)
+    Limits(long_side=40).check_size(40, 40)
     with pytest.raises(LimitError, match="larger than 1 MB"):
         Limits(megabytes=1).check_bytes(1_000_001)
     Limits(megabytes=1).check_bytes(1_000_000)
+
+
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "pictures").mkdir()
+    for number, scale in enumerate((1, 2)):
+        picture = np.full((scale * HEIGHT, scale * WIDTH, 3), 90, np.uint8)
+        Image.fromarray(picture).save(tmp_path / "pictures" / f"{number}.png")
+    clip = read_clip(tmp_path / "pictures", tmp_path / "kept", Limits(), lambda *_: None)
+    assert [clip.image(number).shape for number in (0, 1)] == [(HEIGHT, WIDTH, 3)] * 2
+
+
+def test_downloads_keep_the_times_of_the_video_and_leave_out_removed_objects(tmp_path):
+    times = [0, Fraction(1, 20), Fraction(1, 2)]
+    with VideoWriter(tmp_path / "v.mp4", 20, Fraction(1, 90_000)) as writer:
+        for time in times:
+            writer.add(np.zeros((HEIGHT, WIDTH, 3), np.uint8), time)
+    (tmp_path / "kept").mkdir()
+    clip = read_clip(tmp_path / "v.mp4", tmp_path / "kept", Limits(), lambda *_: None)
+    project = Project(clip, tmp_path / "kept", Limits())
+    for left in (2, 20):
+        project.mark(0, project.add_object(), block(left))
+    project.remove_object(1)
+    follow(project, drifting_tracker()[0], lambda *_: None)
+    write_overlay(project, tmp_path / "o.mp4")
+    with open_frames(tmp_path / "o.mp4") as frames:
+        assert [frame.time for frame in frames] == times
+    write_json(project, tmp_path / "o.json")
+    told = json.loads((tmp_path / "o.json").read_text())
+    assert [frame["time"] for frame in told["frames"]] == [float(time) for time in times]
+    assert [[one["object"] for one in frame["objects"]] for frame in told["frames"]] == [[2]] * 3
+    boxes = [frame["objects"][0]["box"] for frame in told["frames"]]
+    assert boxes == [[20 + n, 4, 25 + n, 9] for n in range(3)]
+
+
+def test_how_long_a_job_takes_is_told_by_its_rate(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: clock[0])
+    told = []
+
+    def work(job):
+        told.append(job.seconds_left)
+        clock[0] += 4
+        job.tell(2, 10)
+        told.append((job.rate, job.seconds_left))
+
+    jobs.Job(work)._run()
+    assert told == [None, (0.5, 16)]
 
 
 def test_what_is_no_video_fails_with_the_name_the_person_gave(site):
