@@ -244,7 +244,7 @@ def test_the_size_is_compared_with_the_first_frame(workspace: Workspace) -> None
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda lines: [*lines, "0", "0"], r"_01\.txt has 26 lines, the sequence 24 frames"),
+        (lambda lines: [*lines, "0"], r"_01\.txt has 25 lines, the sequence 24 frames"),
         (lambda lines: ["0"] * 24, r"_01\.txt never gives its object: none of its 24 lines"),
         (lambda lines: [], r"none of its 0 lines"),
         (lambda lines: ["0", "m0,0,0,0,0"], r"_01\.txt, line 2: m0,0,0,0,0 is an empty mask"),

@@ -640,3 +640,8 @@ def test_an_overlay_leaves_the_background_alone() -> None:
     np.testing.assert_array_equal(drawn[2, 2], (0, 255, 0))
     np.testing.assert_array_equal(palette()[2], (0, 128, 0))
     np.testing.assert_array_equal(drawn[4, 4], (55, 113, 55))
+    wide = np.full((480, 640, 3), 100, np.uint8)
+    square = np.zeros((480, 640), np.uint8)
+    square[100:300, 100:300] = 2
+    outline = (draw(wide, square)[200, 95:110] == (0, 255, 0)).all(axis=-1)
+    assert np.flatnonzero(outline).tolist() == [5, 6]  # a 240th of the shorter side

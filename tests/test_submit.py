@@ -94,6 +94,21 @@ def _outside(path: Path) -> str:
     return "23 masks reach beyond the image"
 
 
+def _above(path: Path) -> str:
+    _text(path, ["1", "m0,-1,2,2,0,4", "m-1,0,2,2,0,4", *["m0,0,2,2,0,4"] * 21])
+    return "2 masks reach beyond the image"
+
+
+def _below(path: Path) -> str:
+    _text(path, ["1", f"m0,{HEIGHT - 1},2,2,0,4", *["m0,0,2,2,0,4"] * 22])
+    return "1 masks reach beyond the image"
+
+
+def _more_times(path: Path) -> str:
+    path.with_name("pair_01_001_time.value").write_text("1\n" * 25)
+    return "25 times for 24 frames"
+
+
 def _short_times(path: Path) -> str:
     path.with_name("pair_01_001_time.value").write_text("1\n")
     return "1 times for 24 frames"
@@ -105,6 +120,7 @@ def _short_property(path: Path) -> str:
 
 
 SPOILERS = [_truncate, _empty, _short, _missing, _doubled, _unmarked, _special, _outside]
+SPOILERS += [_above, _below, _more_times]
 
 
 @pytest.mark.parametrize("spoil", [*SPOILERS, _short_times, _short_property])
