@@ -11,6 +11,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -78,6 +79,7 @@ def test_torchvision_must_fit_torch() -> None:
     assert "which asks for torch" in other.text
     assert packages.check_torch_pair({}.get).state == FAIL
     assert packages.allows("torch (>=2.14.0)", "2.15.0+cu130")
+    assert packages.allows("torch>=2.14.0", "2.14.0") and not packages.allows("torch>=2.14", "2.9")
     assert not packages.allows("torch==2.14.0", "2.15.0")
 
 
@@ -148,13 +150,20 @@ def test_weights_with_their_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert changed["save_step_42000.pth"] == OK
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "pointer", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "longer", "changed", "empty", "pointer", "missing"])
 def test_damaged_bundled_weights(tmp_path: Path, damage: str) -> None:
     path = tmp_path / files.BUNDLED
     shutil.copyfile(weights.FOLDER / files.BUNDLED, path)
     assert files.check_bundled(path).state == OK
+    data = path.read_bytes()
     if damage == "cut":
-        path.write_bytes(path.read_bytes()[:-1])
+        path.write_bytes(data[:-1])
+    elif damage == "longer":
+        path.write_bytes(data + b"0")
+    elif damage == "changed":
+        digest = hashlib.sha256(data).hexdigest()
+        path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n")
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     elif damage == "empty":
         path.write_bytes(b"")
     elif damage == "pointer":
@@ -164,6 +173,8 @@ def test_damaged_bundled_weights(tmp_path: Path, damage: str) -> None:
     finding = files.check_bundled(path)
     assert finding.state == FAIL
     assert "git checkout" in finding.remedy
+    if damage != "missing":
+        assert files.check_weights(tmp_path)[0] == finding, "not the one of the project"
 
 
 @pytest.mark.parametrize(
@@ -253,6 +264,10 @@ def test_the_folder_of_the_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HQTRACK_RUNTIME_DIR", str(tmp_path / "run"))
     assert files.check_runtime_folder().state == OK
     assert list((tmp_path / "run").iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: mock.Mock(free=5 << 20))
+        finding = files.check_runtime_folder()
+        assert finding.state == NOTE and finding.text.startswith("5 MiB free in ")
     monkeypatch.setenv("HQTRACK_RUNTIME_DIR", str(tmp_path / ("long" * 40)))
     finding = files.check_runtime_folder()
     assert finding.state == NOTE
@@ -322,6 +337,10 @@ def test_the_overlap_of_an_answer() -> None:
     half = f'@@TRAX:state "mask:{left},{top},{side},{side},{side * side // 2},{side * side // 2}"'
     assert round_trip.overlap(whole, 0) == 1
     assert round_trip.overlap(half, 0) == 0.5
+    everything = f"0,0,{round_trip.WIDTH},{round_trip.HEIGHT}"
+    pixels = round_trip.WIDTH * round_trip.HEIGHT
+    answer = f'@@TRAX:state "mask:{everything},0,{pixels}"'
+    assert round_trip.overlap(answer, 0) == pytest.approx(side * side / pixels)
     assert round_trip.overlap('@@TRAX:state "mask:0,0,1,1"', 0) == 0
     with pytest.raises(round_trip.RoundTripError, match="no mask"):
         round_trip.overlap('@@TRAX:state "1,2,3,4"', 0)

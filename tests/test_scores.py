@@ -84,6 +84,14 @@ def test_a_stack_without_analyses_gives_speed_only() -> None:
     assert text.splitlines()[1].split() == ["a", "10", "2.00"]
 
 
+def test_several_experiments_are_told_apart_and_figures_have_three_digits() -> None:
+    rows = [Row(name, "all", 10, Q=0.12345, fps=rate) for name, rate in (("a", 2.0), ("b", 12.25))]
+    titles, *lines = format_table(rows).splitlines()
+    assert titles.split() == ["sequence", "frames", "Q", "fps"]
+    first, second = ["a/all", "10", "0.123", "2.00"], ["b/all", "10", "0.123", "12.25"]
+    assert [line.split() for line in lines] == [first, second]
+
+
 def test_rates_count_each_frame_once(workspace: Workspace) -> None:
     times = trajectory(workspace).with_name("pair_01_001_time.value")
     times.write_text("9\n" + "0.5\n" * (LENGTH - 1))

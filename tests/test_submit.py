@@ -175,6 +175,17 @@ def test_the_zip_is_compared_byte_by_byte(workspace: Workspace, tmp_path: Path) 
         submit.verify_zip(path, workspace, "Still")
 
 
+def test_a_zip_that_does_not_verify_is_removed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        submit, "pack", lambda *_: _archive(workspace, workspace.folder / "Still.zip", stack="x")
+    )
+    with pytest.raises(VotError, match="the manifest names stack 'x'"):
+        submit.submit(workspace, "Still")
+    assert not list(workspace.folder.glob("Still*"))
+
+
 def test_damaged_and_foreign_zips_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     path = _archive(workspace, tmp_path / "a.zip")
     data = bytearray(path.read_bytes())
