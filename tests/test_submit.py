@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -44,7 +45,10 @@ def test_packs_and_tells_what_is_in_it(workspace: Workspace, capsys) -> None:
 
 
 def test_the_toolkit_refusing_is_an_error(workspace: Workspace) -> None:
+    """Also where the zip of an earlier day lies there."""
     trajectory(workspace).unlink()
+    (workspace.folder / "Still-old.zip").write_bytes(b"")
+    os.utime(workspace.folder / "Still-old.zip", (1e9, 1e9))
     with pytest.raises(VotError, match=r"(?s)made no zip.*not complete"):
         submit.pack(workspace, "Still")
 
@@ -204,9 +208,10 @@ def test_the_manifest_is_checked(workspace: Workspace, tmp_path: Path) -> None:
         submit.verify_zip(_archive(workspace, path, identifier="Other"), workspace, "Still")
     with pytest.raises(VotError, match="stack 'vots2023'"):
         submit.verify_zip(_archive(workspace, path, stack="vots2023"), workspace, "Still")
-    secret = {"env": {"HF_TOKEN": "x"}}
-    with pytest.raises(VotError, match="HF_TOKEN"):
-        submit.verify_zip(_archive(workspace, path, configuration=secret), workspace, "Still")
+    for part, name in (("env", "HF_TOKEN"), ("arguments", "api_key")):
+        secret = {part: {name: "x"}}
+        with pytest.raises(VotError, match=name):
+            submit.verify_zip(_archive(workspace, path, configuration=secret), workspace, "Still")
 
 
 def _masks(workspace: Workspace, object_id: str, masks: list[np.ndarray]) -> None:
