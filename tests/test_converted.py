@@ -207,7 +207,11 @@ def test_the_record_tells_the_variables_that_make_another_server(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """Wherever they are set; the others only say how a server lives, and where."""
-    values = {"HQTRACK_SET": "memory__interval=9", "HQTRACK_WEIGHTS": str(tmp_path)}
+    values = {
+        "HQTRACK_PRESET": "hqtrack-lite",
+        "HQTRACK_SET": "memory__interval=9",
+        "HQTRACK_WEIGHTS": str(tmp_path),
+    }
     value = values.get(variable, "7")
     (tmp_path / "a.pth").write_bytes(b"other")
     before, mark = _identity(), fingerprint(workspace, "Still")

@@ -189,12 +189,14 @@ def test_results_of_other_settings_are_called_stale(workspace: Workspace, monkey
 
 
 def test_fingerprint_sees_weights_and_code(tmp_path: Path) -> None:
-    (tmp_path / "tracker" / "vot").mkdir(parents=True)
+    for part in ("vot", "view"):
+        (tmp_path / "tracker" / part).mkdir(parents=True)
     (tmp_path / "weights").mkdir()
     (tmp_path / "tracker" / "a.py").write_text("1")
     (tmp_path / "weights" / "a.pth").write_bytes(b"1")
     first = program(root=tmp_path)
-    (tmp_path / "tracker" / "vot" / "b.py").write_text("unrelated")
+    for part in ("vot", "view"):
+        (tmp_path / "tracker" / part / "b.py").write_text("unrelated")
     assert program(root=tmp_path) == first
     (tmp_path / "weights" / "a.pth").write_bytes(b"2")
     second = program(root=tmp_path)

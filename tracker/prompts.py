@@ -114,7 +114,7 @@ def check_prompt(prompt: Prompt, shape: tuple[int, int]) -> None:
         raise PromptError(f"{told}: a polygon has three corners or more")
     box = prompt.box if isinstance(prompt, PolygonPrompt) else prompt
     if box.width <= 0 or box.height <= 0:
-        raise PromptError(f"{told}: width and height must be above 0 pixels")
+        raise PromptError(f"{told}: its width and height must be above 0 pixels")
     if box.x >= width or box.y >= height or box.x + box.width <= 0 or box.y + box.height <= 0:
         raise PromptError(f"{told} lies outside the frame, {_size(shape)}")
 

@@ -17,7 +17,7 @@ from tracker.vot.workspace import ROOT, Workspace
 
 _HASHED_WHOLE = 64 * 2**20
 # parts of the package that cannot change an answer of the tracker
-_UNRELATED = {"vot", "training", "bench", "cli"}
+_UNRELATED = {"vot", "training", "bench", "cli", "doctor", "view", "web"}
 _WEIGHTS = "HQTRACK_WEIGHTS"
 # parts of a section of trackers.ini that cannot change one either, and the variables
 _LEFT_OUT = re.compile("(label|timeout|env|env_.*)$")
