@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -37,14 +38,14 @@ def bands(groups: Sequence[Tensor], size: tuple[int, int]) -> Iterator[Band]:
     planes = sum(group.shape[1] for group in groups)
     step = max(1, LOGITS_AT_ONCE // (width * planes))
     doubtful = _doubtful(groups)
-    down, across = (_weights(*sides) for sides in zip(doubtful.shape, size, strict=True))
+    down, across = (_line(*sides) for sides in zip(doubtful.shape, size, strict=True))
     wide = [_enlarged(group, (len(doubtful), width)) for group in groups]
     for top in range(0, height, step):
         rows = slice(top, min(height, top + step))
-        sources = _reach(down[rows].any(dim=0))
-        columns = _reach(across[:, doubtful[sources].any(dim=0)].any(dim=1))
-        if columns.start < columns.stop:
-            shares = down[rows, sources]
+        sources = down.sources(rows)
+        found = doubtful[sources].any(dim=0).nonzero().flatten().tolist()
+        if found:
+            columns, shares = across.reached(found[0], found[-1]), down.weights[rows, sources]
             yield Band(rows, columns, [shares @ group[:, :, sources, columns] for group in wide])
 
 
@@ -72,21 +73,36 @@ def _doubtful(groups: Sequence[Tensor]) -> Tensor:
     return ~(torch.cat(nearest).amin(dim=0) > margin)  # not a number: doubtful
 
 
+@dataclass(frozen=True)
+class _Line:
+    """A line of places that is enlarged: each new place is a mixture of two old neighbours.
+
+    weights [new, old]; the neighbours' numbers rise.
+    """
+
+    weights: Tensor
+    lower: list[int]
+    upper: list[int]
+
+    def sources(self, new: slice) -> slice:
+        """The old places that these new ones are made of."""
+        return slice(self.lower[new.start], self.upper[new.stop - 1] + 1)
+
+    def reached(self, first: int, last: int) -> slice:
+        """The new places in which old ones from `first` to `last` have a part."""
+        return slice(bisect_left(self.upper, first), bisect_right(self.lower, last))
+
+
 @functools.lru_cache(maxsize=32)
 @torch.inference_mode(False)
-def _weights(before: int, after: int) -> Tensor:
-    """Bilinear weights, corners aligned: [after, before] float32."""
-    ratio = (before - 1) / (after - 1) if after > 1 else 0.0
-    places = torch.arange(after, dtype=torch.float32) * ratio
-    lower = places.long().clamp(max=before - 1)
-    upper = (lower + 1).clamp(max=before - 1)
+def _line(old: int, new: int) -> _Line:
+    """`old` places enlarged to `new`, corners aligned."""
+    ratio = (old - 1) / (new - 1) if new > 1 else 0.0
+    places = torch.arange(new, dtype=torch.float32) * ratio
+    lower = places.long().clamp(max=old - 1)
+    upper = (lower + 1).clamp(max=old - 1)
     share = (places - lower)[:, None]
-    weights = torch.zeros(after, before)
+    weights = torch.zeros(new, old)
     weights.scatter_add_(1, lower[:, None], 1 - share)
-    return weights.scatter_add_(1, upper[:, None], share)
-
-
-def _reach(used: Tensor) -> slice:
-    """From the first to behind the last place that is True; empty where none is."""
-    places = used.nonzero().flatten()
-    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0, 0)
+    weights.scatter_add_(1, upper[:, None], share)
+    return _Line(weights, lower.tolist(), upper.tolist())
