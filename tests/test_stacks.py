@@ -149,7 +149,7 @@ def _workspace(tmp_path: Path, stack: str, masks: bool = True) -> workspace.Work
     """A workspace of the static tracker of `vot_data`, as the commands make it."""
     folder = tmp_path / "workspace"
     _data(tmp_path / "data", masks)
-    made = workspace.make_workspace(folder, tmp_path / "data", stack)
+    made = workspace.made(workspace.plan_workspace(folder, tmp_path / "data", stack))
     config = made.config() | {"registry": ["./trackers.ini"]}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "trackers.ini").write_text(vot_data.TRACKERS.format(tests=vot_data.TESTS))
@@ -161,7 +161,9 @@ def test_a_repaired_stack_keeps_its_name(tmp_path: Path) -> None:
     assert made.config()["stack"] == "vots2025/realtime.yaml"
     assert made.stack_name == "vots2025/realtime"
     assert made.stack()["experiments"]["realtime"]["type"] == OURS["unsupervised"]
-    again = workspace.make_workspace(made.folder, tmp_path / "data", "vots2025/realtime")
+    again = workspace.made(
+        workspace.plan_workspace(made.folder, tmp_path / "data", "vots2025/realtime")
+    )
     assert again.stack_name == "vots2025/realtime"
 
 

@@ -14,7 +14,7 @@ from tracker.vot import convert, demo
 from tracker.vot.errors import VotError
 from tracker.vot.text import write_whole
 from tracker.vot.whole import made_whole
-from tracker.vot.workspace import Workspace, make_workspace
+from tracker.vot.workspace import Workspace, made, plan_workspace
 
 
 def _names(folder: Path) -> list[str]:
@@ -101,7 +101,7 @@ def test_of_two_commands_at_once_one_gets_the_workspace(tmp_path: Path) -> None:
         def ask(stack: str, folder: Path = folder, barrier: threading.Barrier = barrier) -> str:
             barrier.wait()
             try:
-                return make_workspace(folder, folder / "sequences", stack).stack_name
+                return made(plan_workspace(folder, folder / "sequences", stack)).stack_name
             except VotError as error:
                 return str(error)
 
@@ -116,14 +116,14 @@ def test_of_two_commands_at_once_one_gets_the_workspace(tmp_path: Path) -> None:
 
 def test_a_repaired_stack_is_never_seen_in_part(tmp_path: Path) -> None:
     """One command after the other asks for the stack that a running toolkit reads."""
-    make_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime")
+    made(plan_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime"))
     place = tmp_path / "vots2025/realtime.yaml"
     text, stamp = place.read_text(), place.stat().st_mtime_ns
-    make_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime")
+    made(plan_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime"))
     assert place.stat().st_mtime_ns == stamp
     with place.open() as reader:
         place.write_text("of an earlier version")
-        make_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime")
+        made(plan_workspace(tmp_path, tmp_path / "sequences", "vots2025/realtime"))
         assert (reader.read(), place.read_text()) == ("of an earlier version", text)
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from tracker.vmos.maps import enlarge
 
 LOGITS_AT_ONCE = 1 << 19
 """So many enlarged logits are held at a time."""
@@ -39,7 +40,7 @@ def bands(groups: Sequence[Tensor], size: tuple[int, int]) -> Iterator[Band]:
     step = max(1, LOGITS_AT_ONCE // (width * planes))
     doubtful = _doubtful(groups)
     down, across = (_line(*sides) for sides in zip(doubtful.shape, size, strict=True))
-    wide = [_enlarged(group, (len(doubtful), width)) for group in groups]
+    wide = [enlarge(group, (len(doubtful), width)) for group in groups]
     for top in range(0, height, step):
         rows = slice(top, min(height, top + step))
         sources = down.sources(rows)
@@ -51,12 +52,8 @@ def bands(groups: Sequence[Tensor], size: tuple[int, int]) -> Iterator[Band]:
 
 def whole(groups: Sequence[Tensor], size: tuple[int, int]) -> Band:
     """The frame as one band, on any device."""
-    enlarged = [_enlarged(group, size) for group in groups]
+    enlarged = [enlarge(group, size) for group in groups]
     return Band(slice(size[0]), slice(size[1]), enlarged)
-
-
-def _enlarged(group: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(group, size, mode="bilinear", align_corners=True)
 
 
 def _doubtful(groups: Sequence[Tensor]) -> Tensor:

@@ -109,11 +109,6 @@ class Workspace:
         return expected_files(self.results(tracker), self.stack(), self.dataset())
 
 
-def make_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
-    """The workspace that `plan_workspace` plans, made."""
-    return made(plan_workspace(folder, sequences, stack))
-
-
 def plan_workspace(folder: Path, sequences: Path, stack: str) -> Workspace:
     """What `folder` would be as a workspace; VotError when it is one that says otherwise."""
     ours = repaired_copy(stack)
