@@ -201,7 +201,7 @@ def _spoil_mask(folder: Path) -> str:
 
 def _spoil_frame(folder: Path) -> str:
     (folder / "frames/00001.jpg").write_bytes(b"no picture")
-    return r"frames/00001\.jpg cannot be read"
+    return r"frames/00001\.jpg cannot be read as a picture: no picture$"
 
 
 def _spoil_frame_size(folder: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tracker.frames import FrameError, check_frame, read_image
+from tracker.frames import FrameError, check_frame, read_image, stated_size
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 
@@ -78,6 +78,18 @@ def test_the_orientation_tag_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert read_image(save(tmp_path / "turned.jpg", RGB, exif=exif)).shape == (40, 24, 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(9))
+def test_the_stated_size_is_that_of_the_frame(
+    tmp_path: Path, orientation: int, suffix: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(tmp_path / f"turned.{suffix}", RGB, exif=exif)
+    height, width = read_image(path).shape[:2]
+    assert stated_size(path) == (width, height)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8000, 3), (3, 8000), (1, 8000)])

@@ -216,9 +216,9 @@ def test_points_need_a_tracker_of_the_folder_protocol(tmp_path: Path) -> None:
     chosen.add_arguments(parser)
     where = ["--stack", "vots2026/point", "--workspace", str(tmp_path / "w")]
     with pytest.raises(VotError, match="TRACKER=HQTrackPoint"):
-        chosen.workspace_of(parser.parse_args(where))
-    found = chosen.workspace_of(parser.parse_args([*where, "--tracker", "HQTrackPoint"]))
-    assert found.stack_name == "vots2026/point"
+        chosen.plan(parser.parse_args(where))
+    planned = chosen.plan(parser.parse_args([*where, "--tracker", "HQTrackPoint"]))
+    assert planned.stack_name == "vots2026/point"
 
 
 def test_single_object_experiments_refuse_names_that_meet(tmp_path: Path) -> None:

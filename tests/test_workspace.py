@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -12,12 +13,12 @@ import yaml
 from tests.vot_data import TESTS, TRACKERS, trajectory, write_frames
 from tests.vot_data import workspace as workspace
 from tracker.alone import alone_in
-from tracker.vot import chosen, evaluate, record, results, stacks, toolkit
-from tracker.vot.chosen import workspace_of
+from tracker.view import pictures
+from tracker.vot import chosen, evaluate, record, results, scores, stacks, submit, toolkit
 from tracker.vot.dataset import groundtruth_files, is_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint, program
-from tracker.vot.workspace import DEFAULT_WORKSPACE, ROOT, Workspace
+from tracker.vot.workspace import DEFAULT_WORKSPACE, ROOT, Workspace, made
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _chosen(*arguments: str) -> Workspace:
     parser = argparse.ArgumentParser()
     chosen.add_arguments(parser)
-    return workspace_of(parser.parse_args(arguments))
+    return made(chosen.plan(parser.parse_args(arguments)))
 
 
 def test_the_default_workspace_has_the_measures() -> None:
@@ -103,6 +104,14 @@ def test_a_workspace_is_not_bent_to_other_data(runs: Path, workspace: Workspace)
         _chosen("--stack", "vots2024/main", "--workspace", folder)
     with pytest.raises(VotError, match="there is no nowhere"):
         _chosen("--sequences", "nowhere")
+
+
+@pytest.mark.parametrize("command", [scores, submit, pictures])
+def test_what_reads_results_makes_no_workspace(runs: Path, capsys, command: ModuleType) -> None:
+    assert command.main(["--stack", "vots2023"]) == 1
+    said = f"there is no workspace {runs / 'vots2023'} yet; `make evaluate` with the same variables"
+    assert said in capsys.readouterr().err
+    assert not runs.exists()
 
 
 def test_evaluation_left_everything(workspace: Workspace) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 _REMEDY = "copy or extract this frame again, or take it out of the sequence"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -25,10 +25,18 @@ _JPEG_END, _JPEG_SCAN = 0xD9, 0xDA
 # A marker inside compressed data: FF and a byte that is neither stuffing (00), fill (FF) nor a
 # restart marker (D0..D7).
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_LYING = (5, 6, 7, 8)  # orientation tags that exchange width and height
 
 
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for a file that is missing, damaged, or no picture."""
+
+
+def picture_fault(error: Exception) -> str:
+    """What one of PICTURE_ERRORS says, without the path, which Pillow and the system add to it."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no picture"
+    return getattr(error, "strerror", None) or str(error)
 
 
 class FrameError(ValueError):
@@ -100,6 +108,17 @@ def read_image(path: str | Path) -> np.ndarray:
         return cv2.cvtColor(check_frame(image), cv2.COLOR_BGR2RGB)
     except FrameError as error:
         raise FrameError(f"frame {path}: {error}") from error
+
+
+def stated_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the frame in a file as `read_image` gives it; only its header is read.
+
+    Raises one of PICTURE_ERRORS.
+    """
+    with Image.open(path) as picture:
+        lying = picture.getexif().get(ExifTags.Base.Orientation) in _LYING
+        turn = lying and picture.format != "TIFF"  # whose size Pillow has turned already
+        return picture.size[::-1] if turn else picture.size
 
 
 def is_special(path: Path) -> bool:

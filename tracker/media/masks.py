@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from tracker.frames import PICTURE_ERRORS, is_special
+from tracker.frames import PICTURE_ERRORS, is_special, picture_fault
 from tracker.labels import MaskError
 
 # Pillow's names of files that change values, and of pictures with one integer a pixel.
@@ -39,7 +39,8 @@ def read_labels(path: Path) -> np.ndarray:
         with Image.open(path) as picture:
             kind, mode, values = picture.format, picture.mode, np.array(picture)
     except PICTURE_ERRORS as error:
-        raise MaskError(f"cannot read mask {path} ({error}); check the path") from error
+        fault = picture_fault(error)
+        raise MaskError(f"cannot read mask {path} ({fault}); check the path") from error
     if kind in _LOSSY:
         raise MaskError(
             f"mask {path} is a {kind}, which changes the values it is given: save the mask anew "

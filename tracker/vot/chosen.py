@@ -30,7 +30,7 @@ from tracker.vot.workspace import (
     REGISTRY,
     ROOT,
     Workspace,
-    made,
+    found,
     plan_workspace,
 )
 
@@ -50,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def workspace_of(args: argparse.Namespace) -> Workspace:
-    """The workspace that the arguments mean, as `plan` finds it; made when it is not there."""
-    return made(plan(args))
+    """The workspace that the arguments mean, as `plan` finds it; VotError when it is not there."""
+    return found(plan(args))
 
 
 def plan(args: argparse.Namespace) -> Workspace:

@@ -30,10 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
 
 from tracker.arguments import whole
-from tracker.frames import PICTURE_ERRORS, FrameError
+from tracker.frames import PICTURE_ERRORS, FrameError, picture_fault, stated_size
 from tracker.labels import MaskError
 from tracker.media.masks import read_labels
 from tracker.media.sources import is_picture, list_frames
@@ -47,7 +46,6 @@ _log = logging.getLogger(__name__)
 
 VOID = 255
 # Values of the orientation tag that exchange width and height.
-_TURNED = (5, 6, 7, 8)
 _FRAME_FOLDERS = ("frames", "color", "images")
 _MASK_FOLDERS = ("masks", "annotations")
 
@@ -118,11 +116,9 @@ def _safe_name(name: str) -> str:
 def _frame_size(path: Path) -> tuple[int, int]:
     """(width, height) as the toolkit and the tracker read the file: its orientation tag counts."""
     try:
-        with Image.open(path) as image:
-            lying = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-            return image.size[::-1] if lying else image.size
+        return stated_size(path)
     except PICTURE_ERRORS as error:
-        raise VotError(f"{path} cannot be read as a picture: {error}") from error
+        raise VotError(f"{path} cannot be read as a picture: {picture_fault(error)}") from error
 
 
 def _size_of_all(frames: Sequence[Path]) -> tuple[int, int]:

@@ -7,16 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from tracker.frames import PICTURE_ERRORS
+from tracker.frames import PICTURE_ERRORS, stated_size
 from tracker.vot.errors import VotError
 from tracker.vot.regions import UNKNOWN_LINE, MaskRegion, parse_region
 
 # The toolkit takes paths as patterns: `%` of frame numbers, brackets of glob.
 _PATTERN = re.compile(r"%|\[.+\]")
-_ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)
 
 
 def check_path(folder: Path) -> None:
@@ -46,10 +42,7 @@ def check_size(folder: Path, frame: Path, size: tuple[int, int]) -> None:
     Only the header is read; a frame that is missing or damaged is told where it is read.
     """
     try:
-        with Image.open(frame) as picture:
-            width, height = picture.size
-            if picture.getexif().get(_ORIENTATION) in _TURNED:
-                width, height = height, width
+        width, height = stated_size(frame)
     except PICTURE_ERRORS:
         return
     if (width, height) != size:

@@ -139,6 +139,16 @@ def made(workspace: Workspace) -> Workspace:
     return Workspace(folder)
 
 
+def found(workspace: Workspace) -> Workspace:
+    """The workspace as it lies in its folder; VotError when it is only planned."""
+    if workspace.planned is not None and not (workspace.folder / "config.yaml").is_file():
+        raise VotError(
+            f"there is no workspace {workspace.folder} yet; `make evaluate` with the same "
+            "variables makes it and its results"
+        )
+    return Workspace(workspace.folder)
+
+
 def _check_as_planned(workspace: Workspace) -> None:
     """VotError when the config.yaml that is there says something else than the planned one."""
     found, config = workspace.config(), workspace.planned
