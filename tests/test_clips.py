@@ -7,10 +7,11 @@ from PIL import Image
 
 from tracker.training import augment
 from tracker.training.clips import ClipConfig, ClipDataset, collate, shuffle_ids
+from tracker.training.errors import DataError
+from tracker.training.items import Video
 from tracker.training.layers import Background, Cutout, Layer, draw_scene
 from tracker.training.library import Library
 from tracker.training.scenes import sample_times
-from tracker.training.sources import DataError, Video
 
 SIZE = 97
 KINDS = ("static", "video", "composed")

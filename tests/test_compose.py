@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from tracker.training import compose
+from tracker.training.errors import DataError
 from tracker.training.library import Library
-from tracker.training.sources import DataError, find_videos
+from tracker.training.sources import find_videos
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_numbers_that_make_no_sense_are_refused(
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("fault", ["small", "damaged"])
+@pytest.mark.parametrize("fault", ["small", "turned", "damaged"])
 def test_one_mask_that_cannot_be_used_is_told_before_the_first_video_is_made(
     data: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:
@@ -87,14 +88,19 @@ def test_one_mask_that_cannot_be_used_is_told_before_the_first_video_is_made(
     mask, frame = bad / "other/masks/00007.png", bad / "other/frames/00007.png"
     if fault == "small":
         Image.fromarray(np.zeros((60, 160), np.uint8)).save(mask)
+    elif fault == "turned":
+        orientation = Image.Exif()
+        orientation[0x0112] = 6
+        Image.open(frame).save(frame, exif=orientation)
     else:
         mask.write_bytes(b"no picture")
     monkeypatch.setattr(compose.ClipDataset, "clip", lambda *_: pytest.fail("a video was made"))
     assert compose.main(["--data", str(bad), "--out", str(tmp_path / "new")]) == 1
+    differ = f"video other: mask {mask} and frame {frame} differ in size (read as"
     told = {
-        "small": f"video other: mask {mask} and frame {frame} differ in size (read as 160x60 and "
-        "160x120); make the mask as large as its frame",
-        "damaged": f"cannot read mask {mask} ",
+        "small": f"{differ} 160x60 and 160x120); make the mask as large as its frame",
+        "turned": f"{differ} 160x120 and 120x160); make the mask as large as its frame",
+        "damaged": f"cannot read mask {mask} (no picture); check the path",
     }
     assert told[fault] in capsys.readouterr().err
     assert not (tmp_path / "new").exists()

@@ -11,9 +11,10 @@ import pytest
 
 from tracker.bench import eval_vos
 from tracker.training import compose
+from tracker.training.errors import DataError
 from tracker.training.library import Library
 from tracker.training.manifest import by_name, read_manifest
-from tracker.training.sources import DataError, find_videos
+from tracker.training.sources import find_videos
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tracker.training import sources
+from tracker.training import reading, sources
+from tracker.training.errors import DataError
+from tracker.training.items import Still
 from tracker.training.library import Library
-from tracker.training.sources import Cache, DataError, Still
+from tracker.training.reading import Cache
 
 
 def write_image(path, shape=(20, 30), value=90):
@@ -40,24 +42,24 @@ def video(images, masks, count=3, annotated=(0, 1, 2)):
 
 def test_palette_masks_are_read_as_indices_not_colours(tmp_path):
     write_mask(tmp_path / "m.png", labels())
-    assert np.array_equal(sources.read_labels(tmp_path / "m.png"), labels())
+    assert np.array_equal(reading.read_labels(tmp_path / "m.png"), labels())
 
 
 def test_pictures_are_rgb_and_reduced_only_when_larger(tmp_path):
     write_image(tmp_path / "a.png")
-    image = sources.read_rgb(tmp_path / "a.png", short_side=400)
+    image = reading.read_rgb(tmp_path / "a.png", short_side=400)
     assert image.shape == (20, 30, 3)
     assert image[0, 0].tolist() == [90, 180, 10]
-    assert sources.read_rgb(tmp_path / "a.png", short_side=10).shape == (10, 15, 3)
+    assert reading.read_rgb(tmp_path / "a.png", short_side=10).shape == (10, 15, 3)
 
 
 def test_damaged_and_missing_files_are_named(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG no")
-    for read in (sources.read_rgb, sources.read_labels, sources.read_sprite):
+    for read in (reading.read_rgb, reading.read_labels, reading.read_sprite):
         with pytest.raises(DataError, match=r"bad\.png"):
             read(tmp_path / "bad.png")
     with pytest.raises(DataError, match=r"gone\.png"):
-        sources.read_rgb(tmp_path / "gone.png")
+        reading.read_rgb(tmp_path / "gone.png")
 
 
 def test_pictures_are_read_as_everywhere_else(tmp_path):
@@ -65,15 +67,15 @@ def test_pictures_are_read_as_everywhere_else(tmp_path):
     write_image(tmp_path / "cut.jpg", (200, 300))
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-20])
     with pytest.raises(DataError, match=r"cut\.jpg is a cut or damaged JPEG"):
-        sources.read_rgb(tmp_path / "cut.jpg")
+        reading.read_rgb(tmp_path / "cut.jpg")
     write_image(tmp_path / "colour.png")
     with pytest.raises(DataError, match=r"colour\.png is RGB; save it indexed or grey"):
-        sources.read_labels(tmp_path / "colour.png")
+        reading.read_labels(tmp_path / "colour.png")
     Image.fromarray(labels().astype(np.uint16)).save(tmp_path / "wide.png")
-    assert np.array_equal(sources.read_labels(tmp_path / "wide.png"), labels())
+    assert np.array_equal(reading.read_labels(tmp_path / "wide.png"), labels())
     Image.fromarray(labels().astype(np.uint16) * 99).save(tmp_path / "wide.png")
     with pytest.raises(DataError, match=r"wide\.png has values outside 0 to 255"):
-        sources.read_labels(tmp_path / "wide.png")
+        reading.read_labels(tmp_path / "wide.png")
 
 
 def test_hidden_files_are_no_data(tmp_path):
@@ -153,11 +155,11 @@ def test_rules_of_a_manifest(tmp_path):
     assert stills["ccp_1"].rule == "union"
     assert stills["bsds_1"].rule == "partition"
     rng, cache = np.random.default_rng(0), Cache()
-    _, whole = sources.load_still(stills["ccp_1"], cache, rng)
+    _, whole = reading.load_still(stills["ccp_1"], cache, rng)
     assert np.array_equal(whole, labels() > 0)
-    _, instances = sources.load_still(stills["coco_1"], cache, rng)
+    _, instances = reading.load_still(stills["coco_1"], cache, rng)
     assert np.array_equal(instances == 2, labels() == 7)
-    _, regions = sources.load_still(stills["bsds_1"], cache, rng)
+    _, regions = reading.load_still(stills["bsds_1"], cache, rng)
     assert 1 <= regions.max() <= 2
 
 
@@ -167,7 +169,7 @@ def test_tiny_instances_are_background(tmp_path):
     write_image(tmp_path / "i.png", (100, 100))
     write_mask(tmp_path / "m.png", ids)
     still = Still("i", tmp_path / "i.png", tmp_path / "m.png")
-    _, kept = sources.load_still(still, Cache(), np.random.default_rng(0))
+    _, kept = reading.load_still(still, Cache(), np.random.default_rng(0))
     assert kept.max() == 2
     assert kept[50, 50] == 0
 

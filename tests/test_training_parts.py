@@ -16,6 +16,7 @@ from tests.training_toys import toy_model
 from tracker.config import ConfigError
 from tracker.training.batches import clip_numbers, draw_identities, draw_plan
 from tracker.training.export import describe_data
+from tracker.training.items import Sprite, Still, Video
 from tracker.training.library import Library
 from tracker.training.optimise import Average, build_optimiser, learning_rate
 from tracker.training.parallel import Team
@@ -24,7 +25,6 @@ from tracker.training.precision import mixed_precision
 from tracker.training.recipe import OptimiserConfig, RolloutConfig, load_recipe
 from tracker.training.report import FolderReport, Stretch
 from tracker.training.rollout import ClipBatch
-from tracker.training.sources import Sprite, Still, Video
 
 
 def test_the_recipes_of_the_paper_have_its_numbers() -> None:

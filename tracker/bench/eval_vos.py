@@ -20,8 +20,11 @@ from tracker.bench.one_video import Tracker, evaluate_video, naming, present
 from tracker.bench.scores import SequenceScore, as_json, mean, percent, table
 from tracker.config import ConfigError, preset
 from tracker.overrides import add_set_option, read_overrides
+from tracker.training.errors import DataError
+from tracker.training.items import Video
 from tracker.training.manifest import NAME, by_name, read_manifest
-from tracker.training.sources import DataError, Video, find_videos, read_labels, read_rgb
+from tracker.training.reading import read_labels, read_rgb
+from tracker.training.sources import find_videos
 
 if TYPE_CHECKING:
     from tracker.build import Parts

@@ -14,7 +14,9 @@ from tracker.bench.metrics import Scorer
 from tracker.bench.scores import SequenceScore
 from tracker.frames import FrameError
 from tracker.labels import MaskError
-from tracker.training.sources import DataError, Video, read_labels, read_rgb
+from tracker.training.errors import DataError
+from tracker.training.items import Video
+from tracker.training.reading import read_labels, read_rgb
 
 
 class HasLabels(Protocol):

@@ -37,8 +37,8 @@ def main(argv: list[str]) -> int:
     begun = time.monotonic()
     arguments = _parser().parse_args(argv)
     from tracker.checkpoints import CheckpointError
+    from tracker.training.errors import DataError
     from tracker.training.parallel import join_team, local_device
-    from tracker.training.sources import DataError
 
     try:
         device = local_device(arguments.device)

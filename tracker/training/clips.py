@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from tracker.training.augment import colour_frames, soften_frames
+from tracker.training.errors import DataError, EmptySceneError
 from tracker.training.events import other_shot
 from tracker.training.layers import draw_scene
 from tracker.training.library import Library, Stage
 from tracker.training.scenes import composed_scene, static_scene, video_scene
-from tracker.training.sources import DataError, EmptySceneError
 
 MIN_PIXELS = 40  # of an object in frame 0, on a canvas of 256 x 256
 MAX_SHARE = 0.85  # of frame 0: what covers more is no object to track

@@ -15,10 +15,11 @@ from pathlib import Path
 from PIL import Image
 
 from tracker.arguments import whole
-from tracker.frames import PICTURE_ERRORS
+from tracker.frames import PICTURE_ERRORS, stated_size
 from tracker.training.clips import Clip, ClipConfig, ClipDataset
+from tracker.training.errors import DataError
 from tracker.training.library import Library
-from tracker.training.sources import DataError, find_videos
+from tracker.training.sources import find_videos
 
 logger = logging.getLogger(__name__)
 
@@ -58,15 +59,14 @@ def check_sizes(library: Library) -> None:
     """
     for video in library.videos:
         for t, (frame, mask) in enumerate(zip(video.frames, video.masks, strict=True)):
-            if _stated_size(frame) != _stated_size(mask):
+            if _size(frame) != _size(mask):
                 library.frame(video, t)
 
 
-def _stated_size(path: Path) -> tuple[int, int] | None:
+def _size(path: Path) -> tuple[int, int] | None:
     """(width, height) by the header of a picture, None for what is no picture."""
     try:
-        with Image.open(path) as picture:
-            return picture.size
+        return stated_size(path)
     except PICTURE_ERRORS:
         return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracker.training import sources
 from tracker.training.augment import (
     random_bend,
     random_motion,
@@ -12,8 +11,10 @@ from tracker.training.augment import (
     translation,
     uniform_log,
 )
+from tracker.training.items import Still
 from tracker.training.layers import Cutout, Layer, cut, from_sprite, middle, shrink
 from tracker.training.library import Stage
+from tracker.training.reading import load_still
 
 OBJECT_SIZE = (0.08, 0.75)  # root of the area of the box around an object, in sides of the canvas
 LARGEST_SCALE = 2.0  # canvas pixels per source pixel: no further, it would only be blurred
@@ -38,8 +39,8 @@ def backdrop(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     else:
         video = library.any_video(rng)
         t = rng.integers(len(video.frames))
-        still = sources.Still(video.name, video.frames[t], video.masks[t])
-    return sources.load_still(still, library.cache, rng)
+        still = Still(video.name, video.frames[t], video.masks[t])
+    return load_still(still, library.cache, rng)
 
 
 def any_cutout(stage: Stage, tries: int = 6) -> Cutout | None:
@@ -49,7 +50,7 @@ def any_cutout(stage: Stage, tries: int = 6) -> Cutout | None:
         sprite = library.sprites[rng.integers(len(library.sprites))]
         return from_sprite(library.cache.sprite(sprite.image))
     for _ in range(tries if library.stills else 0):
-        image, labels = sources.load_still(library.any_still(rng), library.cache, rng)
+        image, labels = load_still(library.any_still(rng), library.cache, rng)
         ids = choose(rng, labels, 1, least=600)
         cutout = cut(image, labels, ids[0]) if ids else None
         if cutout is not None and not (cutout.at_border and rng.random() > OF_BORDER):

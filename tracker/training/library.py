@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from tracker.training import sources
-from tracker.training.sources import Cache, Sprite, Still, Video
+from tracker.training.errors import DataError
+from tracker.training.items import Sprite, Still, Video
+from tracker.training.reading import Cache
 
 PARTS: dict[str, Callable[[Path], list]] = {
     "train_static": sources.static_folder,
@@ -42,9 +44,7 @@ class Library:
         for root in map(Path, roots):
             library._add(root)
         if not library.stills and not library.videos:
-            raise sources.DataError(
-                f"no stills or videos with masks in {', '.join(map(str, roots))}"
-            )
+            raise DataError(f"no stills or videos with masks in {', '.join(map(str, roots))}")
         return library
 
     def _add(self, root: Path) -> None:
@@ -79,7 +79,7 @@ class Library:
         image, labels = self.cache.rgb(frame), self.cache.labels(mask)
         if labels.shape != image.shape[:2]:
             sizes = [f"{shape[1]}x{shape[0]}" for shape in (labels.shape, image.shape)]
-            raise sources.DataError(
+            raise DataError(
                 f"video {video.name}: mask {mask} and frame {frame} differ in size (read as "
                 f"{' and '.join(sizes)}); make the mask as large as its frame"
             )

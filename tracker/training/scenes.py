@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracker.training import sources
 from tracker.training.augment import (
     fill_hole,
     random_bend,
@@ -16,10 +15,12 @@ from tracker.training.augment import (
     uniform_log,
 )
 from tracker.training.cutouts import any_cutout, backdrop, choose, place, random_scale
+from tracker.training.errors import EmptySceneError
 from tracker.training.events import add_events
+from tracker.training.items import Video
 from tracker.training.layers import Background, Cutout, Layer, cut, middle, shrink
 from tracker.training.library import Library, Stage
-from tracker.training.sources import EmptySceneError, Video
+from tracker.training.reading import keep_ids
 
 __all__ = ["Library", "Scene", "Stage", "composed_scene", "static_scene", "video_scene"]
 
@@ -43,7 +44,7 @@ def static_scene(stage: Stage) -> Scene:
     limit, pace = object_count(rng), uniform_log(rng, *PACE)
     image, labels = backdrop(stage)
     ids = choose(rng, labels, limit)
-    labels = sources.keep_ids(labels, ids)
+    labels = keep_ids(labels, ids)
     matrices = _view(stage, labels, pace * rng.uniform(0, 1))
     layers: list[Layer] = []
     if ids and rng.random() < 0.5:
