@@ -18,7 +18,7 @@ from tests.serving import wait_until
 from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, trajectory
 from tests.vot_data import workspace as workspace
 from tracker.alone import OccupiedError, alone_in
-from tracker.vot import evaluate, results, scores, toolkit
+from tracker.vot import analysis, evaluate, results, scores, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.regions import MaskRegion
 from tracker.vot.scores import Row, format_table
@@ -129,7 +129,7 @@ def test_the_cache_is_held_until_it_has_been_read(workspace: Workspace, monkeypa
             pytest.fail("another process could clear it")
         return {}
 
-    monkeypatch.setattr(scores, "sequence_scores", read)
+    monkeypatch.setattr(analysis, "sequence_scores", read)
     assert [row.sequence for row in scores.collect(workspace, "Still")] == ["all"]
     with alone_in(workspace.folder / "analysis"):
         pass
@@ -164,7 +164,7 @@ def test_a_report_that_is_not_made_is_an_error(workspace: Workspace, monkeypatch
     ],
 )
 def test_measures_are_named(kind: str, answer: list, expected: dict) -> None:
-    assert scores._named(f"vot.analysis.{kind}", answer) == expected
+    assert analysis._named(f"vot.analysis.{kind}", answer) == expected
 
 
 def test_ground_truth_that_ends_early_is_told(workspace: Workspace, capsys) -> None:
