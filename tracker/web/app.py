@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from nicegui import app, ui
 
-from tracker.web.editor_page import video_page
 from tracker.web.guard import Guard
 from tracker.web.limits import MEGABYTE
 from tracker.web.routes import routes
 from tracker.web.site import Site
 from tracker.web.start_page import start_page
+from tracker.web.video_page import video_page
 
 SWEEP_SECONDS = 30.0
 CLOSING_SECONDS = 3

@@ -1,4 +1,4 @@
-"""The page of one video: the frame with its marks, the line of frames, and what can be done.
+"""The editor of one video: the frame with its marks, the line of frames, and what can be done.
 
 Only shows and passes on: `Editor` knows what the person is doing, `Site` does it.
 """
@@ -12,7 +12,6 @@ from nicegui import run, ui
 
 from tracker.prompts import BoxPrompt
 from tracker.web.editor import Editor, Tool
-from tracker.web.frame_page import head, top_bar
 from tracker.web.jobs import Job, State
 from tracker.web.panels import DownloadPanel, MarkPanel, TrackPanel, keys_panel
 from tracker.web.project import Project
@@ -32,60 +31,6 @@ POINTER = "e => { if (e.mouse_event_type !== 'pointermove' || e.buttons) emit(e)
 
 CAPTURE = "e => { if (e.target.setPointerCapture) e.target.setPointerCapture(e.pointerId) }"
 """A drag goes on outside the picture."""
-
-
-def video_page(site: Site, token: str) -> None:
-    """Build the page of a video: its editor, or how far its reading is."""
-    head()
-    try:
-        video = site.store.get(token)
-    except KeyError:
-        _gone()
-        return
-    bar = top_bar(video.title)
-    with bar:
-        ui.button("Close video", icon="close", on_click=lambda: _close(site, video)).props(
-            "flat no-caps color=white"
-        )
-    body = ui.element("main").classes("hq-page")
-    if video.project is None:
-        _ReadingView(site, video, body)
-    else:
-        with body:
-            EditorView(site, video, video.project)
-
-
-class _ReadingView:
-    """How far the reading is; the editor takes its place."""
-
-    def __init__(self, site: Site, video: Video, body: ui.element) -> None:
-        self._site, self._video, self._body = site, video, body
-        with body, ui.element("section").classes("hq-card"):
-            self._title = ui.html("<h2>Reading the video</h2>", sanitize=False)
-            self._text = ui.label("")
-            self._bar = ui.linear_progress(0, show_value=False).props("instant-feedback")
-            self._back = ui.link("Choose another video", "/")
-        self._timer = ui.timer(TICK_SECONDS, self._look)
-
-    def _look(self) -> None:
-        video, job = self._video, self._video.reading
-        if video.project is not None:
-            self._timer.cancel()
-            self._body.clear()
-            with self._body:
-                EditorView(self._site, video, video.project)
-        elif job.state in (State.FAILED, State.STOPPED):
-            self._timer.cancel()
-            self._title.set_content("<h2>This video cannot be opened</h2>")
-            self._text.set_text(job.error or "Reading was stopped.")
-            self._bar.set_visibility(False)
-        else:
-            ahead = self._site.readings.ahead_of(job)
-            count = f" of about {job.count}" if job.count else ""
-            waiting = f"Waiting for {ahead} other video{'s' if ahead > 1 else ''}."
-            done = f"{job.done}{count} frames" if job.done else "Preparing ..."
-            self._text.set_text(waiting if ahead else done)
-            self._bar.set_value(job.done / job.count if job.count else 0)
 
 
 class EditorView:
@@ -296,16 +241,3 @@ def _about(project: Project, frame: int) -> str:
     if computed is not None and frame <= computed and not project.busy:
         return "These masks are from before your correction. Track again to renew them."
     return "This frame is not tracked yet."
-
-
-def _gone() -> None:
-    top_bar("")
-    with ui.element("main").classes("hq-start"), ui.element("section").classes("hq-card"):
-        ui.html("<h2>This video is closed</h2>", sanitize=False)
-        ui.label("It was closed, or nobody looked at it for a long time.")
-        ui.link("Open a video", "/")
-
-
-async def _close(site: Site, video: Video) -> None:
-    await run.io_bound(site.close_video, video)
-    ui.navigate.to("/")
