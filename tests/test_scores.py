@@ -135,6 +135,27 @@ def test_the_cache_is_held_until_it_has_been_read(workspace: Workspace, monkeypa
         pass
 
 
+def test_every_experiment_has_a_rate_of_its_own(workspace: Workspace, monkeypatch) -> None:
+    rates = {
+        ("slow", "pair"): (10, 5.0),
+        ("fast", "pair"): (10, 1.0),
+        ("fast", "single"): (20, 1.0),
+    }
+    monkeypatch.setattr(analysis, "run_analysis", lambda *_: Path())
+    monkeypatch.setattr(analysis, "read_analysis", lambda *_: {"slow": {}, "fast": {}})
+    monkeypatch.setattr(analysis, "sequence_scores", lambda *_: {place: {} for place in rates})
+    monkeypatch.setattr(results, "frame_rates", lambda *_: rates)
+    rows = scores.collect(workspace, "Still")
+    found = {(row.experiment, row.sequence): (row.frames, row.fps) for row in rows}
+    assert found == {
+        ("slow", "pair"): (LENGTH, 2.0),
+        ("fast", "pair"): (LENGTH, 10.0),
+        ("fast", "single"): (LENGTH, 20.0),
+        ("slow", "all"): (LENGTH, 2.0),
+        ("fast", "all"): (2 * LENGTH, 15.0),
+    }
+
+
 def test_report_is_one_file(workspace: Workspace, capsys) -> None:
     arguments = ["--workspace", str(workspace.folder), "--tracker", "Still", "--report"]
     assert scores.main(arguments) == 0

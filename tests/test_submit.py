@@ -179,6 +179,16 @@ def test_the_zip_is_compared_byte_by_byte(workspace: Workspace, tmp_path: Path) 
         submit.verify_zip(path, workspace, "Still")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_that_holds_a_name_twice_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    path = _archive(workspace, tmp_path / "a.zip")
+    name, file = next(iter(submit.packed_files(workspace, "Still").items()))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.write(file, name)
+    with pytest.raises(VotError, match="holds a name twice"):
+        submit.verify_zip(path, workspace, "Still")
+
+
 def test_a_zip_that_does_not_verify_is_removed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +246,17 @@ def test_inverted_masks_are_not_packed(workspace: Workspace) -> None:
     with pytest.raises(VotError, match=r"(?s)1 trajectories .*pair, object 01: .*are inverted"):
         submit.submit(workspace, "Still")
     assert not list(workspace.folder.glob("*.zip"))
+
+
+@pytest.mark.parametrize(("inverted", "told"), [(2, 0), (3, 1)])
+def test_more_than_half_of_the_first_masks_must_be_inverted(
+    workspace: Workspace, inverted: int, told: int
+) -> None:
+    """Of the five that are looked at, without the empty one."""
+    truth = _truth(1, 1)
+    masks = [~mask if k < inverted else mask for k, mask in enumerate(truth[:4])]
+    _masks(workspace, "01", [*masks, np.zeros((HEIGHT, WIDTH), bool), *truth[5:]])
+    assert len(beginnings.check_beginnings(workspace, "Still")) == told
 
 
 def test_masks_that_fill_the_frame_are_not_packed(workspace: Workspace) -> None:

@@ -182,7 +182,7 @@ def test_limits_are_told_in_words(tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()
     told = []
-    clip = read_clip(source, kept, Limits(), lambda *progress: told.append(progress))
+    clip = read_clip(source, kept, Limits(frames=5), lambda *progress: told.append(progress))
     assert (clip.count, clip.width, clip.height, clip.fps) == (5, WIDTH, HEIGHT, 10)
     assert told == [(n, 5) for n in range(1, 6)] and clip.times[4] == Fraction(2, 5)
     assert abs(float(clip.image(3).mean()) - 60) < 3
