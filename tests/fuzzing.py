@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.serving import SHAPE, write_frame
-from tracker import serve
+from tracker import trax_session
 from tracker.labels import masks_to_labels
-from tracker.resident import requests
+from tracker.resident import refusal, requests
 from tracker.stages import FrameResult
 
 SESSION_SECONDS = 20
@@ -123,7 +123,7 @@ def run_one(data: bytes) -> str | None:
     for thread in threads:
         thread.start()
     try:
-        return serve.run_session(Still(), from_client, to_client, Path("the.log"))
+        return trax_session.run_session(Still(), from_client, to_client, Path("the.log"))
     finally:
         os.close(from_client)
         os.close(to_client)
@@ -149,7 +149,7 @@ def _drain(fd: int) -> None:
 
 def main(seed: int, messages: int) -> None:
     """Sessions until the server has looked at so many lines."""
-    serve._FALSE_TIMEOUT_SECONDS = 0.0
+    refusal.FALSE_TIMEOUT_SECONDS = 0.0
     logging.disable(logging.CRITICAL)
     lines = [0]
     parse_line = requests.parse_line

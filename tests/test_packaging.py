@@ -45,6 +45,7 @@ LAYERS = {
     "resident": 6,
     "doctor": 7,
     "folder_session": 7,
+    "trax_session": 7,
     "serve": 8,
     "attach": 9,
     "folder": 10,
@@ -117,7 +118,7 @@ def test_only_the_server_and_the_benchmarks_client_import_trax() -> None:
                 names = [node.module or ""]
             if any(name.split(".")[0] == "trax" for name in names):
                 users.append(path.relative_to(PACKAGE).as_posix())
-    assert set(users) <= {"serve.py", "trax_regions.py", "bench/trax_client.py"}
+    assert set(users) <= {"trax_session.py", "trax_regions.py", "bench/trax_client.py"}
 
 
 def _loaded(statement: str) -> set[str]:

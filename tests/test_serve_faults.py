@@ -26,7 +26,7 @@ from tests.serving import (
 from tests.static_tracker import StaticTracker
 from tracker.resident.grammar import MOST_PIXELS, Message, SessionError, parse_line
 from tracker.resident.requests import Requests
-from tracker.serve import run_session
+from tracker.trax_session import run_session
 
 pytestmark = pytest.mark.timeout(90)
 MESSAGES = 10_000

@@ -18,7 +18,7 @@ _HELLO = (
     '"trax.channels=color;" \n'
 )
 # The toolkit takes any failure in the first 0.1 s of a tracker process for a time-out.
-_FALSE_TIMEOUT_SECONDS = 0.25
+FALSE_TIMEOUT_SECONDS = 0.25
 _CLIENT_SECONDS = 10.0
 _LONGEST_REASON = 1000
 
@@ -41,7 +41,7 @@ def refuse(input_fd: int, output_fd: int, reason: str) -> None:
 
     Returns when that is done, when the client has left, or after 10 seconds.
     """
-    time.sleep(_FALSE_TIMEOUT_SECONDS)
+    time.sleep(FALSE_TIMEOUT_SECONDS)
     with contextlib.suppress(OSError):
         _write(output_fd, "\n" + _HELLO)
         if _wait_for_request(input_fd):
@@ -50,7 +50,7 @@ def refuse(input_fd: int, output_fd: int, reason: str) -> None:
 
 def end_session(output_fd: int, reason: str) -> None:
     """End a session that another process has begun and cannot end itself any more."""
-    time.sleep(_FALSE_TIMEOUT_SECONDS)
+    time.sleep(FALSE_TIMEOUT_SECONDS)
     with contextlib.suppress(OSError):
         _write(output_fd, "\n" + _quit(reason))
 
