@@ -9,6 +9,7 @@ from tracker.training.losses import (
     bootstrapped_cross_entropy,
     hard_share,
     mask_unused,
+    matching_loss,
     segmentation_loss,
     soft_jaccard,
 )
@@ -18,6 +19,20 @@ def test_hard_share_falls_linearly_and_stays():
     assert hard_share(0, 100) == 1.0
     assert hard_share(50, 100) == pytest.approx(1 - 0.5 * 0.85)
     assert hard_share(100, 100) == hard_share(1000, 100) == pytest.approx(0.15)
+
+
+def test_matching_costs_the_logarithm_of_what_is_brought_of_the_truth():
+    truth = torch.tensor([[[1.0, 0, 0], [0, 0.5, 0.5]]])
+    shares = torch.tensor([[[0.49, 0.51, 0], [0.9, 0.09, 0.01]]], requires_grad=True)
+    value = matching_loss(shares, truth)
+    expected = -(math.log(0.5) + 0.5 * math.log(0.1) + 0.5 * math.log(0.02)) / 2
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    value.backward()
+    assert (shares.grad * truth <= 0).all(), "more of what is there is better"
+    assert shares.grad[0, 0, 1] == shares.grad[0, 1, 0] == 0
+    assert matching_loss(-torch.ones(1, 1, 1), torch.ones(1, 1, 1)).item() == pytest.approx(
+        -math.log(0.01), rel=1e-5
+    )
 
 
 def test_equal_logits_cost_the_logarithm_of_the_used_identities():

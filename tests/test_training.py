@@ -259,6 +259,30 @@ def test_logits_come_back_in_the_order_of_the_objects() -> None:
     assert torch.equal(_in_clip_order(logits, identities).argmax(1), labels)
 
 
+def test_long_term_attention_is_learned_by_itself_where_it_is_asked_for() -> None:
+    """What it brings is compared with the truth around every place, by the model's identities."""
+    model = toy_model(network=dataclasses.replace(NETWORK, readout=True))
+    identities = [[0, 3, 1, 2], [0, 2, 3, 1]]
+    batch = batch_of(ToyClips(), range(2), identities)
+    totals = [
+        rollout(model, batch, RolloutPlan(False, 1, frozenset(), range(1, 2), weight), plain_loss)[
+            0
+        ]
+        for weight in (0.0, 1.0, 0.5)
+    ]
+    shares = torch.zeros(2, 2, 4, SIZE, SIZE)
+    for sample, order in enumerate(identities):
+        for k, identity in enumerate(order):
+            shares[sample, :, identity] = (batch.labels[sample, :2] == k).float()
+    first, second = (model.encode_image(batch.images[:, t]) for t in (0, 1))
+    memory = model.introduce(first, model.embed_identity(shares[:, 0], first))
+    brought = model.propagate(second, memory, memory).readout[:, 0]
+    around = F.avg_pool2d(shares[:, 1], 17, 16, 8, count_include_pad=False)
+    expected = -(around * (brought + 0.01).log()).sum(1).mean()
+    assert (totals[1] - totals[0]).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert (totals[2] - totals[0]).item() == pytest.approx(expected.item() / 2, rel=1e-4)
+
+
 @pytest.mark.parametrize("name", ["hqtrack-lite", "hqtrack"])
 def test_gradients_reach_every_parameter(name: str) -> None:
     with torch.random.fork_rng(devices=[]):

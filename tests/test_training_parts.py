@@ -56,6 +56,14 @@ def test_the_light_recipe() -> None:
         ("[start]\nencoder = 'guess'", "encoder is 'guess'.*imagenet, none, given"),
         ("[optimiser]\nprecision = 'int4'", "precision is 'int4'"),
         ("[optimiser]\nbatch = 0", "batch 0"),
+        ("[rollout]\nhard_share = 0", "hard_share is 0; it must be above 0"),
+        ("[rollout]\nhard_share = 1.5", "hard_share is 1.5"),
+        ("[rollout]\nmatching = -1", "matching is -1"),
+        (
+            "[rollout]\nmatching = 0.5\n[settings]\nvmos__readout = false\n"
+            "vmos__detail_window = 0\nvmos__detail_channels = 0",
+            r"matching is 0\.5, and the network of hqtrack-lite brings no identities",
+        ),
         ("[optimiser", "no TOML"),
     ],
 )

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "recipe",
         help="lite, hqtrack-static, or with --start: lite-continued, lite-detail, lite-long, "
-        "hqtrack-video; or a TOML file",
+        "lite-encoder, lite-matching, hqtrack-video; or a TOML file",
     )
     add(
         "--data",

@@ -92,7 +92,8 @@ def draw_plan(
     own = rng.random() < config.own_at_most * float(np.clip(2 * ramp, 0, 1))
     middle = [t for t in range(1, length - 1) if rng.random() < MIDDLE_SHARE]
     lag = int(rng.choice(config.lags))
-    return RolloutPlan(bool(own), lag, frozenset(middle), draw_learned(rng, config, length))
+    learned = draw_learned(rng, config, length)
+    return RolloutPlan(bool(own), lag, frozenset(middle), learned, config.matching)
 
 
 def draw_learned(rng: np.random.Generator, config: RolloutConfig, length: int) -> range:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 HARD_SHARE = 0.15  # share of the pixels that counts in the end (AOT: top_k_percent_pixels)
 UNUSED = -1e4  # a logit whose probability is exactly 0 in float32
+FLOOR = 1e-2  # least share that counts, as in the readout
 SMOOTH = 1.0  # pixels added above and below the line of the Jaccard index
 
 
@@ -70,6 +71,17 @@ def soft_jaccard(logits: torch.Tensor, labels: torch.Tensor, counts: torch.Tenso
     identities = torch.arange(logits.shape[1], device=logits.device)
     used = (identities[None] <= counts.to(logits.device)[:, None]).to(shares.dtype)
     return ((losses * used).sum(1) / used.sum(1)).mean()
+
+
+def matching_loss(shares: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """How far attention is from bringing every place the identities that are there.
+
+    shares, truth [B, N, I] in 0 to 1: what attention brings to a place, and what the truth has
+    around it. The mean cross entropy over samples and places; shares below FLOOR count as that.
+    Where every object is matched by itself, the embeddings need not tell objects apart.
+    """
+    evidence = shares.float().clamp(min=0).add(FLOOR).log()
+    return -(truth * evidence).sum(-1).mean()
 
 
 def segmentation_loss(

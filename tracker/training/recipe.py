@@ -11,6 +11,7 @@ from typing import Any
 
 from tracker.config import ConfigError, TrackerConfig, preset
 from tracker.training.clips import ClipConfig
+from tracker.training.losses import HARD_SHARE
 
 RECIPES = Path(__file__).parent / "recipes"
 ENCODER_STARTS = ("imagenet", "none", "given")
@@ -69,9 +70,11 @@ class RolloutConfig:
 
     `own_at_most` is the share of clips in the end; `lags` are the short-term distances drawn from.
     Objects get the first identities in order with probability `in_order`, else random ones.
-    The share of the hardest pixels that counts falls from 1 until `hard_until` of the run.
+    Of the pixels the hardest count: their share falls from 1 to `hard_share` until `hard_until` of
+    the run.
     A step learns from `learned` frames one after another, anywhere in the clip; those before them
     are only tracked, so that it starts from what the model makes of a longer way. None: from all.
+    `matching` weighs a loss of the long-term attention by itself (`losses.matching_loss`).
     """
 
     own_from: float = 0.3
@@ -79,11 +82,17 @@ class RolloutConfig:
     lags: tuple[int, ...] = (1, 2)
     in_order: float = 0.0
     hard_until: float = 0.5
+    hard_share: float = HARD_SHARE
     learned: int | None = None
+    matching: float = 0.0
 
     def __post_init__(self) -> None:
         if self.learned is not None and self.learned < 1:
             raise ConfigError(f"learned is {self.learned}; it must be 1 or more")
+        if not 0 < self.hard_share <= 1:
+            raise ConfigError(f"hard_share is {self.hard_share}; it must be above 0 and at most 1")
+        if self.matching < 0:
+            raise ConfigError(f"matching is {self.matching}; it must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,13 @@ class Recipe:
     clips: ClipConfig = field(default_factory=ClipConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
+
+    def __post_init__(self) -> None:
+        if self.rollout.matching and not self.config.vmos.readout:
+            raise ConfigError(
+                f"matching is {self.rollout.matching}, and the network of {self.preset} brings no "
+                "identities to be compared: set it to 0, or vmos__readout to true"
+            )
 
     @property
     def config(self) -> TrackerConfig:

@@ -13,8 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tracker.training.losses import matching_loss
+from tracker.vmos.identity import IDENTITY_STRIDE, mean_shares
+from tracker.vmos.maps import to_tokens
 from tracker.vmos.memory import FrameMemory, side_by_side
 from tracker.vmos.model import ImageFeatures, VmosModel
+from tracker.vmos.propagation import Propagated
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(logits [B, 1 + most objects, H, W], labels [B, H, W] int64, counts [B]) -> a number."""
@@ -43,12 +47,14 @@ class RolloutPlan:
     long_term: frames (beside the reference) that join the long-term memory.
     learned: frames with a loss, one after another, from 1 on at the earliest. Those before them are
     only tracked, without gradients; the clip ends with them.
+    matching: weight of `losses.matching_loss` of the long-term attention, beside the frame's loss.
     """
 
     own: bool
     lag: int
     long_term: frozenset[int]
     learned: range
+    matching: float = 0.0
 
 
 def rollout(
@@ -76,6 +82,8 @@ def rollout(
             predictions.append(_predicted(logits.detach(), clip.counts))
             if t in learned:
                 losses.append(loss(logits, clip.labels[:, t], clip.counts))
+                if plan.matching:
+                    losses[-1] = losses[-1] + plan.matching * _matching(propagated, clip, t)
             if t + 1 == length:
                 break
             labels = predictions[-1] if plan.own else clip.labels[:, t]
@@ -109,9 +117,20 @@ def _encode_frames(
 def _embed(
     model: VmosModel, frame: ImageFeatures, labels: Tensor, identities: Tensor
 ) -> tuple[Tensor, ...]:
+    return model.embed_identity(_shares(labels, identities), frame)
+
+
+def _shares(labels: Tensor, identities: Tensor) -> Tensor:
+    """Labels of the clip [B, H, W] -> shares of the model's identities [B, I, H, W], 0 or 1."""
     of_model = identities.gather(1, labels.flatten(1)).view_as(labels)
-    shares = F.one_hot(of_model, identities.shape[1]).permute(0, 3, 1, 2).float()
-    return model.embed_identity(shares, frame)
+    return F.one_hot(of_model, identities.shape[1]).permute(0, 3, 1, 2).float()
+
+
+def _matching(propagated: Propagated, clip: ClipBatch, t: int) -> Tensor:
+    long_term = propagated.readout[:, 0]
+    grid = (long_term.shape[2], long_term.shape[3])
+    truth = mean_shares(_shares(clip.labels[:, t], clip.identities), grid, IDENTITY_STRIDE)
+    return matching_loss(to_tokens(long_term), truth)
 
 
 def _in_clip_order(logits: Tensor, identities: Tensor) -> Tensor:

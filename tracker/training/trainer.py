@@ -104,7 +104,8 @@ def train(
 def train_step(run: Run, clip: ClipBatch, plan: RolloutPlan) -> Step:
     """One optimiser step on this process's share of the batch."""
     config, rollout_config = run.recipe.optimiser, run.recipe.rollout
-    share = hard_share(run.step, int(config.steps * rollout_config.hard_until))
+    ramp = int(config.steps * rollout_config.hard_until)
+    share = hard_share(run.step, ramp, rollout_config.hard_share)
 
     def loss(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
         return segmentation_loss(logits, labels, counts, share).total
