@@ -77,7 +77,7 @@ def matching_loss(shares: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """How far attention is from bringing every place the identities that are there.
 
     shares, truth [B, N, I] in 0 to 1: what attention brings to a place, and what the truth has
-    around it. The mean cross entropy over samples and places; shares below FLOOR count as that.
+    around it. The mean cross entropy over samples and places, with FLOOR added to every share.
     Where every object is matched by itself, the embeddings need not tell objects apart.
     """
     evidence = shares.float().clamp(min=0).add(FLOOR).log()
