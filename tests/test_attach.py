@@ -175,12 +175,14 @@ def test_the_identity_follows_the_bundled_weights_too(
 ) -> None:
     """They run where a folder of weights lacks them."""
     (tmp_path / "own").mkdir()
-    (tmp_path / "project" / "weights").mkdir(parents=True)
-    monkeypatch.setattr(places, "PROJECT", tmp_path / "project")
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(places, "WEIGHTS", tmp_path / "weights")
     options = ServeOptions(weights=tmp_path / "own")
     before = places.identity(options)
     assert places.identity(options) == before
-    (tmp_path / "project" / "weights" / "hqtrack-lite.safetensors").write_bytes(b"new")
+    (tmp_path / "weights" / "README.md").write_text("What they are good at")
+    assert places.identity(options) == before
+    (tmp_path / "weights" / "hqtrack-lite.safetensors").write_bytes(b"new")
     assert places.identity(options) != before
 
 
@@ -256,7 +258,7 @@ def test_a_relative_runtime_folder_begins_at_the_project_wherever_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client runs in a folder of the toolkit's, the server in the project."""
-    monkeypatch.setattr(places, "PROJECT", tmp_path / "project")
+    monkeypatch.setattr(places, "ROOT", tmp_path / "project")
     monkeypatch.setenv("HQTRACK_RUNTIME_DIR", "own")
     for place in ("here", "there"):
         (tmp_path / place).mkdir()

@@ -23,11 +23,12 @@ from tracker.bench.options import MOST_OBJECTS, parse, refiner_of
 from tracker.bench.served import Service
 from tracker.bench.speed import Bench, main
 from tracker.bench.stages import STAGES
+from tracker.checkout import WEIGHTS
 from tracker.config import preset
 from tracker.vmos.attention import global_attention, local_attention
 from tracker.vmos.convolution import conv_relu6
 from tracker.vmos.deform_conv import deform_conv3_plain
-from tracker.vmos.loading import CHECKOUT_WEIGHTS, load_vmos
+from tracker.vmos.loading import load_vmos
 from tracker.vmos.memory import LayerMemory, LongTermMemory
 from tracker.vmos.session import VmosSession
 
@@ -280,7 +281,7 @@ def test_the_command_on_a_tiny_setting(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_the_reference_computes_in_float32_whatever_the_preset_says(clip: Clip) -> None:
     settings = {"compute__precision": "bfloat16"}
-    job = Job("hqtrack-lite", "reference", 1, clip, CHECKOUT_WEIGHTS, "cpu", 3, settings)
+    job = Job("hqtrack-lite", "reference", 1, clip, WEIGHTS, "cpu", 3, settings)
     tracker = measure._reference_tracker(job)
     assert tracker.config.compute.precision == "float32"
     session = tracker._new_session()

@@ -17,6 +17,7 @@ import pytest
 
 from tests.serving import PROJECT, Station, station
 from tracker import weights
+from tracker.checkout import WEIGHTS
 from tracker.cli import doctor
 from tracker.doctor import files, graphics, packages, round_trip
 from tracker.doctor.finding import FAIL, NOTE, OK, Finding
@@ -153,7 +154,7 @@ def test_weights_with_their_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("damage", ["cut", "longer", "changed", "empty", "pointer", "missing"])
 def test_damaged_bundled_weights(tmp_path: Path, damage: str) -> None:
     path = tmp_path / files.BUNDLED
-    shutil.copyfile(weights.FOLDER / files.BUNDLED, path)
+    shutil.copyfile(WEIGHTS / files.BUNDLED, path)
     assert files.check_bundled(path).state == OK
     data = path.read_bytes()
     if damage == "cut":
@@ -223,7 +224,7 @@ def test_a_tracker_that_is_not_listed_fails_without_a_round_trip(
 ) -> None:
     registry = tmp_path / "trackers.ini"
     registry.write_text("[Mine]\nprotocol = trax\ncommand = x\n[DEFAULT]\nlabel = a\n")
-    monkeypatch.setattr(files, "REGISTRY", registry)
+    monkeypatch.setattr(doctor, "REGISTRY", registry)
     table = doctor.checks(["Mine", "nope", "DEFAULT"], round_trips=False)
     found = table["registry"]()
     assert states(found) == {"[Mine]": OK, "[nope]": FAIL, "[DEFAULT]": FAIL}

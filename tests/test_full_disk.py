@@ -12,9 +12,10 @@ import pytest
 
 from tests.vot_data import workspace as workspace
 from tests.vot_data import write_frames
+from tracker.checkout import ROOT
 from tracker.vot import submit
 from tracker.vot.text import naming
-from tracker.vot.workspace import ROOT, Workspace
+from tracker.vot.workspace import Workspace
 
 
 def _limited(most: int, *arguments: str | Path) -> str:

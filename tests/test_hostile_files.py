@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from tests.vot_data import workspace as workspace
+from tracker.checkout import WEIGHTS
 from tracker.checkpoints import CheckpointError, read_bundled, read_torch
 from tracker.config import preset
 from tracker.doctor.files import check_bundled, check_registry
 from tracker.refiner import build_refiner
-from tracker.vmos.loading import CHECKOUT_WEIGHTS, OFFICIAL_VMOS, load_vmos
+from tracker.vmos.loading import OFFICIAL_VMOS, load_vmos
 from tracker.vot import chosen as module_chosen
 from tracker.vot import evaluate, results
 from tracker.vot.dataset import read_dataset
@@ -121,7 +122,7 @@ def test_damaged_bundled_files_always_end_in_the_same_error(tmp_path: Path) -> N
 def test_a_bundled_file_is_the_one_whose_digest_is_recorded(tmp_path: Path) -> None:
     name = "hqtrack-lite.safetensors"
     for part in (name, f"{name}.sha256"):
-        shutil.copy(CHECKOUT_WEIGHTS / part, tmp_path)
+        shutil.copy(WEIGHTS / part, tmp_path)
     file = tmp_path / name
     read_bundled(file)
     assert check_bundled(file).state == "ok"

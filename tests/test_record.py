@@ -14,10 +14,11 @@ import pytest
 
 from tests.vot_data import trajectory
 from tests.vot_data import workspace as workspace
+from tracker.checkout import ROOT
 from tracker.vot import evaluate, record, scores, submit, sums, toolkit
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint
-from tracker.vot.workspace import ROOT, Workspace
+from tracker.vot.workspace import Workspace
 
 
 def _record(workspace: Workspace) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.view_toys import EMPTY, HALF, LENGTH, SHAPE, SQUARE, rectangle
+from tracker.checkout import ROOT
 from tracker.media.masks import write_labels
 from tracker.media.video import VideoWriter, open_frames
 from tracker.view import command, pictures
@@ -20,7 +21,7 @@ from tracker.view.run_footage import RunFootage
 from tracker.vot import record, scores
 from tracker.vot.dataset import write_list, write_sequence
 from tracker.vot.regions import ABSENT_LINE, UNKNOWN, MaskRegion, Special, format_mask
-from tracker.vot.workspace import ROOT, Workspace
+from tracker.vot.workspace import Workspace
 
 BRIGHT = np.full((*SHAPE, 3), 200, np.uint8)
 CONFIG = """

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tracker import weights
+from tracker.checkout import WEIGHTS
 from tracker.cli import weights as command
 from tracker.weights import WeightFile, WeightsError
 
@@ -181,7 +182,7 @@ def test_a_record_without_a_digest_is_passed_over(tmp_path: Path, caplog, record
 def test_the_command_that_fetches_a_file(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("HQTRACK_WEIGHTS", raising=False)
     tiny = "sam_hq_vit_tiny.pth"
-    assert weights.fetch_command(weights.FOLDER / tiny) == f"make weights NAMES={tiny}"
+    assert weights.fetch_command(WEIGHTS / tiny) == f"make weights NAMES={tiny}"
     elsewhere = f'make weights NAMES={tiny} ARGS="--folder {tmp_path}"'
     assert weights.fetch_command(tmp_path / tiny) == elsewhere
     monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path))

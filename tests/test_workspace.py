@@ -13,12 +13,13 @@ import yaml
 from tests.vot_data import TESTS, TRACKERS, trajectory, write_frames
 from tests.vot_data import workspace as workspace
 from tracker.alone import alone_in
+from tracker.checkout import DEFAULT_WORKSPACE, ROOT
 from tracker.view import pictures
 from tracker.vot import chosen, evaluate, record, results, scores, stacks, submit, toolkit
 from tracker.vot.dataset import groundtruth_files, is_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint, program
-from tracker.vot.workspace import DEFAULT_WORKSPACE, ROOT, Workspace, made
+from tracker.vot.workspace import Workspace, made
 
 
 @pytest.fixture

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
+
+from tracker.threads import wait_briefly
 
 COMMANDS = {
     "run": ("tracker.cli.run", "track objects in your own video or folder of frames"),
@@ -46,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments[0] not in COMMANDS:
         print(f"unknown command {arguments[0]!r}; commands: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    wait_briefly(os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
     return importlib.import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
 

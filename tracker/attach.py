@@ -23,6 +23,7 @@ from tracker.resident import refusal, wire
 from tracker.resident.options import OptionsError, ServeOptions, options_from, parser, preset_of
 from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
 from tracker.resident.refusal import say
+from tracker.threads import wait_briefly
 
 if TYPE_CHECKING:
     from tracker.resident.launch import Link
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None, folder: str | None = None) -> int:
 
     folder: one of the toolkit's folder protocol (`tracker.folder`), in place of TraX on the pipes.
     """
+    wait_briefly(os.environ)
     options_parser = parser("python -m tracker.attach", _DESCRIPTION)
     try:
         options = options_from(options_parser.parse_args(argv))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.checkout import WEIGHTS
 from tracker.config import ConfigError, TrackerConfig, preset
 from tracker.stages import Refiner, Session
 
@@ -60,9 +61,7 @@ def weights_folder(folder: str | Path | None = None) -> Path:
     """
     from tracker.checkpoints import CheckpointError
 
-    chosen = Path(
-        folder or os.environ.get(WEIGHTS_VARIABLE) or Path(__file__).parents[1] / "weights"
-    )
+    chosen = Path(folder or os.environ.get(WEIGHTS_VARIABLE) or WEIGHTS)
     if not chosen.is_dir():
         raise CheckpointError(
             f"no weights folder {chosen}; name one (weights=..., or ${WEIGHTS_VARIABLE}), "

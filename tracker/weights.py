@@ -18,9 +18,10 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracker.checkout import WEIGHTS
+
 _log = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).resolve().parents[1] / "weights"
 _CHUNK = 1 << 20
 _HQ_SAM = "https://huggingface.co/lkeab/hq-sam/resolve/main/"
 _INTERNIMAGE = "https://huggingface.co/OpenGVLab/InternImage/resolve/main/"
@@ -101,7 +102,7 @@ def find(name: str) -> WeightFile:
 
 def chosen_folder() -> Path:
     """Where weights are fetched to: $HQTRACK_WEIGHTS, else `weights/` of the checkout."""
-    return Path(os.environ.get("HQTRACK_WEIGHTS") or FOLDER)
+    return Path(os.environ.get("HQTRACK_WEIGHTS") or WEIGHTS)
 
 
 def fetch_command(path: Path) -> str | None:
@@ -157,7 +158,7 @@ def check_file(entry: WeightFile, path: Path) -> str:
     return digest
 
 
-def fetch(entry: WeightFile, folder: Path = FOLDER, attempts: int = 4, pause: float = 1.0) -> Path:
+def fetch(entry: WeightFile, folder: Path = WEIGHTS, attempts: int = 4, pause: float = 1.0) -> Path:
     """The entry's file in `folder`, downloaded unless it is there already and right.
 
     A cut connection is taken up again, `attempts` times without a byte of progress, after `pause`

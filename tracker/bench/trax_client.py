@@ -25,9 +25,9 @@ from trax.client import Client
 
 from tracker.bench.job import Job
 from tracker.bench.served import VARIABLE, Service
+from tracker.checkout import on_python_path
 from tracker.resident.launch import last_line
 
-PROJECT = Path(__file__).resolve().parents[2]
 FACTORY = "tracker.bench.served:make"
 LEAST_FRAMES = 3
 _ENDING_SECONDS = 20
@@ -121,12 +121,10 @@ def _process(order: Path, folder: Path, log: Any) -> Any:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("HQTRACK", "TRAX"))}
     environment[VARIABLE] = str(order)
     environment["HQTRACK_RUNTIME_DIR"] = str(folder / "run")
-    paths = [str(PROJECT), *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-m", "tracker.attach", "--in-process", "--factory", FACTORY]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, bufsize=0,
-        env=environment,
+        env=on_python_path(environment),
     )  # fmt: skip
     try:
         yield process

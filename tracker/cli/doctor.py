@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 
+from tracker.checkout import REGISTRY
 from tracker.doctor import files, graphics, packages, round_trip
 from tracker.doctor.finding import FAIL, NOTE, Finding
 from tracker.resident.places import PlaceError, runtime_folder
@@ -20,12 +21,12 @@ def checks(trackers: Sequence[str], round_trips: bool = True) -> dict[str, Check
         "packages": packages.check_packages,
         "gpu": graphics.check_gpu,
         "weights": lambda: files.check_weights(files.weights_folder()),
-        "registry": lambda: files.check_registry(files.REGISTRY, trackers),
+        "registry": lambda: files.check_registry(REGISTRY, trackers),
         "resident server": files.check_runtime_folder,
     }
     for name in trackers if round_trips else ():
         table[f"round trip {name}"] = lambda name=name: round_trip.check_round_trip(
-            name, files.REGISTRY, log=_logs()
+            name, REGISTRY, log=_logs()
         )
     return table
 

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker import weights
+from tracker.checkout import REGISTRY, ROOT, WEIGHTS
 from tracker.doctor import registry_values
 from tracker.doctor.finding import FAIL, NOTE, OK, Finding
 from tracker.resident.places import PlaceError, runtime_folder
 
-PROJECT = Path(__file__).resolve().parents[2]
-REGISTRY = PROJECT / "trackers.ini"
 BUNDLED = "hqtrack-lite.safetensors"
 AS_UTF8 = "save it as UTF-8, for instance with iconv -f LATIN1 -t UTF-8"
 _RESTORE = f"git checkout weights/{BUNDLED}"
@@ -35,13 +34,13 @@ _KEY_PREFIXES = ("env_", "arg_", "meta_")
 def weights_folder() -> Path:
     """The folder that trackers use: $HQTRACK_WEIGHTS, else that of the project."""
     chosen = os.environ.get("HQTRACK_WEIGHTS")
-    return PROJECT / Path(chosen).expanduser() if chosen else weights.FOLDER
+    return ROOT / Path(chosen).expanduser() if chosen else WEIGHTS
 
 
 def check_weights(folder: Path) -> list[Finding]:
     """The bundled weights, and every official file that is there; the two that are needed."""
     own = folder / BUNDLED
-    findings = [check_bundled(own if own.is_file() else weights.FOLDER / BUNDLED)]
+    findings = [check_bundled(own if own.is_file() else WEIGHTS / BUNDLED)]
     for entry in weights.MANIFEST:
         if (folder / entry.name).is_file():
             findings.append(_check_official(entry, folder / entry.name))

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from tracker.checkout import ROOT
 from tracker.doctor.finding import FAIL, NOTE, OK, Finding
 
-REQUIREMENTS = Path(__file__).resolve().parents[2] / ".ci" / "requirements.txt"
+REQUIREMENTS = ROOT / ".ci" / "requirements.txt"
 LEAST_PYTHON = (3, 11)
 SETUP = "make setup"
 IMPORT_SECONDS = 300

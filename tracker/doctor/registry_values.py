@@ -7,9 +7,8 @@ import difflib
 import os
 from pathlib import Path
 
+from tracker.checkout import ROOT
 from tracker.resident.options import VARIABLES
-
-_PROJECT = Path(__file__).resolve().parents[2]
 
 
 def faults_of(name: str, parser: configparser.ConfigParser) -> list[str]:
@@ -33,7 +32,7 @@ def _variable_faults(key: str, variable: str, value: str) -> list[str]:
         close = difflib.get_close_matches(variable, sorted(VARIABLES), 1)
         known = close or sorted(VARIABLES)
         return [f"{key}: nobody reads {variable}; write env_{' or env_'.join(known)}"]
-    folder = _PROJECT / Path(value).expanduser()
+    folder = ROOT / Path(value).expanduser()
     if variable == "HQTRACK_WEIGHTS" and value and not folder.is_dir():
         return [f"{key} = {value}: there is no such folder; name the one of the weights"]
     return []

@@ -19,7 +19,8 @@ import time
 import zlib
 from pathlib import Path
 
-from tracker.doctor.files import AS_UTF8, REGISTRY
+from tracker.checkout import REGISTRY
+from tracker.doctor.files import AS_UTF8
 from tracker.doctor.finding import FAIL, OK, Finding
 
 WIDTH, HEIGHT, SIDE = 160, 120, 40

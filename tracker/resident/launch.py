@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracker.checkout import ROOT, on_python_path
 from tracker.resident.options import ServeOptions
-from tracker.resident.places import PROJECT, Place
+from tracker.resident.places import Place
 
 _BACKLOG = 64
 _LONGEST_LOG = 5 << 20
@@ -111,15 +112,13 @@ def _begin_log(log: Path) -> int:
 def _spawn(options: ServeOptions, place: Place, listener: socket.socket) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tracker", "serve", *options.to_argv()]
     command += ["--listener", str(listener.fileno()), "--identity", place.identity]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("TRAX")}
-    environment.pop("HQTRACK_IN_PROCESS", None)
-    paths = [str(PROJECT), *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("TRAX")}
+    kept.pop("HQTRACK_IN_PROCESS", None)
     with place.log.open("ab") as log:
         return subprocess.Popen(
             command,
-            cwd=PROJECT,
-            env=environment,
+            cwd=ROOT,
+            env=on_python_path(kept),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

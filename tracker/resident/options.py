@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NoReturn
 
+from tracker.checkout import ROOT
 from tracker.config import ConfigError, preset
 from tracker.overrides import add_set_option, read_overrides
 
-_PROJECT = Path(__file__).resolve().parents[2]
 _DEFAULTS: Mapping[str, str] = {
     "preset": "hqtrack",
     "idle_seconds": "600",
@@ -152,7 +152,7 @@ def options_from(arguments: argparse.Namespace) -> ServeOptions:
     weights = arguments.weights
     return ServeOptions(
         preset=arguments.preset,
-        weights=None if weights is None else _PROJECT / Path(weights).expanduser(),
+        weights=None if weights is None else ROOT / Path(weights).expanduser(),
         device=arguments.device,
         factory=arguments.factory,
         settings=tuple(sorted(settings.items())),

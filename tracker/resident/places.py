@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from tracker.checkout import ROOT, WEIGHTS
 from tracker.resident.options import ServeOptions
 
-PROJECT = Path(__file__).resolve().parents[2]
 # sun_path holds 104 bytes on macOS, 108 on Linux, the closing zero included.
 _LONGEST_SOCKET_PATH = 103
+_NO_WEIGHTS = (".part", ".md")
 
 
 class PlaceError(OSError):
@@ -83,7 +84,7 @@ def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """
     user = os.getuid() if hasattr(os, "getuid") else "user"
     if chosen := environment.get("HQTRACK_RUNTIME_DIR"):
-        folder = PROJECT / Path(chosen).expanduser()
+        folder = ROOT / Path(chosen).expanduser()
     elif (system := Path(environment.get("XDG_RUNTIME_DIR", ""))).is_absolute():
         folder = system / "hqtrack"
     else:
@@ -105,8 +106,8 @@ def identity(options: ServeOptions) -> str:
     parts = [
         sys.prefix,
         sys.version,
-        str(PROJECT),
-        code_digest(PROJECT / "tracker"),
+        str(ROOT),
+        code_digest(ROOT / "tracker"),
         options.preset,
         options.settings,
         options.factory,
@@ -114,7 +115,7 @@ def identity(options: ServeOptions) -> str:
         options.device,
         os.environ.get("CUDA_VISIBLE_DEVICES"),
         # A folder without the bundled weights is filled up from the project's.
-        [weight_files(folder) for folder in (options.weights, PROJECT / "weights") if folder],
+        [weight_files(folder) for folder in (options.weights, WEIGHTS) if folder],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -136,7 +137,7 @@ def factory_digest(factory: str | None) -> str | None:
     """
     if factory is None:
         return None
-    spec, folders = None, [str(PROJECT), *sys.path]
+    spec, folders = None, [str(ROOT), *sys.path]
     for name in factory.partition(":")[0].split("."):
         spec = PathFinder.find_spec(name, folders)
         folders = [] if spec is None else [*(spec.submodule_search_locations or ())]
@@ -148,5 +149,5 @@ def factory_digest(factory: str | None) -> str | None:
 def weight_files(weights: Path) -> list[tuple[str, int, int]]:
     """(name, bytes, time of change in ns) of every weight file; empty when there is none."""
     paths = [weights] if weights.is_file() else sorted(weights.glob("*"))
-    kept = [p for p in paths if p.is_file() and p.suffix != ".part" and p.name[0] != "."]
+    kept = [p for p in paths if p.is_file() and p.suffix not in _NO_WEIGHTS and p.name[0] != "."]
     return [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in kept]

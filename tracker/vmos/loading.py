@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from tracker.checkout import WEIGHTS
 from tracker.checkpoints import CheckpointError, fill, read_bundled, read_torch
 from tracker.config import TrackerConfig
 from tracker.vmos.model import VmosModel
@@ -14,7 +15,6 @@ from tracker.vmos.official import from_official
 OFFICIAL_VMOS = "save_step_42000.pth"
 """The file of the official HQTrack segmenter."""
 
-CHECKOUT_WEIGHTS = Path(__file__).parents[2] / "weights"
 """Where the repository keeps the bundled weights."""
 
 
@@ -45,4 +45,4 @@ def load_vmos(
 def bundled_file(name: str, folder: Path) -> Path:
     """The bundled weights of preset `name`: those of the folder, else those of the checkout."""
     own = folder / f"{name}.safetensors"
-    return own if own.is_file() else CHECKOUT_WEIGHTS / own.name
+    return own if own.is_file() else WEIGHTS / own.name

@@ -12,6 +12,7 @@ import os
 import re
 from pathlib import Path
 
+from tracker.checkout import DEFAULT_WORKSPACE, REGISTRY, ROOT
 from tracker.vot.dataset import is_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.registry import read_registry, registry_files
@@ -26,9 +27,6 @@ from tracker.vot.stacks import (
 )
 from tracker.vot.text import read_text
 from tracker.vot.workspace import (
-    DEFAULT_WORKSPACE,
-    REGISTRY,
-    ROOT,
     Workspace,
     found,
     plan_workspace,

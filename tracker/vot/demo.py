@@ -17,13 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tracker.checkout import DEFAULT_WORKSPACE
 from tracker.vot import demo_art as art
 from tracker.vot.dataset import is_dataset, object_ids, write_list, write_sequence
 from tracker.vot.demo_scenes import HEIGHT, MARGIN, WIDTH, Actor, Layer, Scene, scenes
 from tracker.vot.errors import VotError
 from tracker.vot.regions import ABSENT_LINE, UNKNOWN_LINE, encode_mask, format_mask
 from tracker.vot.whole import made_whole
-from tracker.vot.workspace import DEFAULT_WORKSPACE
 
 _log = logging.getLogger(__name__)
 

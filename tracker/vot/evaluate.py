@@ -10,6 +10,7 @@ import logging
 import sys
 from pathlib import Path
 
+from tracker.checkout import DEFAULT_WORKSPACE
 from tracker.vot import demo, logs, record, registry, results, scores, toolkit
 from tracker.vot.chosen import add_arguments, plan
 from tracker.vot.convert import find_sources
@@ -17,7 +18,7 @@ from tracker.vot.converted import convert_into
 from tracker.vot.dataset import frames_pattern, is_dataset, read_names
 from tracker.vot.errors import VotError
 from tracker.vot.soundness import check_letters
-from tracker.vot.workspace import DEFAULT_WORKSPACE, Workspace, made
+from tracker.vot.workspace import Workspace, made
 
 _log = logging.getLogger(__name__)
 _SHOWN_PROBLEMS = 8

@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from tracker.checkout import ROOT
 from tracker.resident.options import DECIDING, VARIABLES
 from tracker.vot.converted import noted_digest
 from tracker.vot.dataset import frame_files, is_dataset, read_names
 from tracker.vot.registry import own_section, variables_of
-from tracker.vot.workspace import ROOT, Workspace
+from tracker.vot.workspace import Workspace
 
 _HASHED_WHOLE = 64 * 2**20
 # parts of the package that cannot change an answer of the tracker

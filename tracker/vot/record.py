@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tracker.checkout import ROOT
 from tracker.vot import sums
 from tracker.vot.fingerprint import fingerprint
 from tracker.vot.text import write_whole
-from tracker.vot.workspace import ROOT, Workspace
+from tracker.vot.workspace import Workspace
 
 _NAME = "made_by.json"
 _UNRECORDED = "`vot evaluate` by itself leaves no record of it, `make evaluate` does"

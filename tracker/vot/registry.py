@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from tracker.checkout import REGISTRY
 from tracker.vot.errors import VotError
 from tracker.vot.text import read_text
-from tracker.vot.workspace import REGISTRY, Workspace
+from tracker.vot.workspace import Workspace
 
 
 def registry_files(workspace: Workspace) -> list[Path]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from tracker.checkout import DEFAULT_WORKSPACE
 from tracker.vot.errors import VotError
 from tracker.vot.text import read_text, write_whole
 
-STACKS = Path(__file__).resolve().parents[2] / "vot_workspace" / "stacks"
+STACKS = DEFAULT_WORKSPACE / "stacks"
 LOCAL_STACK = STACKS / "vots-local.yaml"
 
 REFUSED_STACKS = {

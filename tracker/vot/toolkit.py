@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tracker.alone import OccupiedError, alone_in, in_turn
+from tracker.checkout import ROOT, on_python_path
 from tracker.vot.errors import VotError
 from tracker.vot.text import naming
-from tracker.vot.workspace import ROOT, Workspace
+from tracker.vot.workspace import Workspace
 
 _SHOWN_LINES = 15
 _SHOWN_COLUMNS = 300
@@ -63,8 +64,7 @@ def run_toolkit(workspace: Workspace, command: str, *arguments: str) -> ToolkitR
     log = workspace.folder / "logs" / f"vot_{command}.log"
     log.parent.mkdir(exist_ok=True)
     line = [sys.executable, "-m", "vot", command, "--workspace", str(workspace.folder), *arguments]
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    environment = on_python_path(os.environ) | {"PYTHONUNBUFFERED": "1"}
     with (
         log.open("wb", buffering=0) as copy,
         subprocess.Popen(

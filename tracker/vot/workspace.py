@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tracker.checkout import REGISTRY
 from tracker.vot.dataset import SequenceInfo, read_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.expected import TrajectoryFile, expected_files
@@ -24,10 +25,6 @@ from tracker.vot.stacks import (
     repaired_stacks,
 )
 from tracker.vot.text import write_whole
-
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_WORKSPACE = ROOT / "vot_workspace"
-REGISTRY = ROOT / "trackers.ini"
 
 _REFERENCE = re.compile("[A-Za-z0-9_-]+(@[A-Za-z0-9_-]*)?")
 
