@@ -31,6 +31,7 @@ COMMANDS = {
     "submit": ("tracker.vot.submit", "pack and verify a challenge entry"),
     "parity": ("tracker.cli.parity", "compare with recordings of the reference implementation"),
     "train": ("tracker.cli.train", "train VMOS by a recipe"),
+    "average": ("tracker.training.average", "the mean of weights of one network"),
     "compose": ("tracker.training.compose", "make videos of several objects to score on"),
     "eval": ("tracker.bench.eval_vos", "J&F on videos with masks, beside two floors"),
     "bench": ("tracker.bench.speed", "measure speed and memory"),

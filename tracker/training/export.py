@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
+
 from tracker.checkpoints import save_bundled
+from tracker.config import VmosConfig
 from tracker.training.library import Library
 from tracker.training.run import Run
 from tracker.weights import record_digest, sha256_of
@@ -27,14 +31,21 @@ def export(run: Run, file: Path, data: str) -> None:
         "steps": str(run.recipe.optimiser.steps),
         "data": data,
     }
+    write(run.average.weights, run.model.config, file, notes)
+
+
+def write(
+    state: Mapping[str, Tensor], network: VmosConfig, file: Path, notes: Mapping[str, str]
+) -> None:
+    """Write weights as float16, whole or not at all, with their digest beside them."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
-    save_bundled(run.average.weights, run.model.config, part, notes)
+    save_bundled(state, network, part, notes)
     part.chmod(0o644)
     record_digest(file, sha256_of(part))
     part.replace(file)
     size = file.stat().st_size
-    log.info("wrote %s: step %d, %.1f MB", file, run.step, size / 1e6)
+    log.info("wrote %s: %.1f MB", file, size / 1e6)
     if size > BUNDLED_LIMIT:
         log.warning("%s is too large for the repository (%.0f MB)", file, BUNDLED_LIMIT / 1e6)
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from tracker.vmos.identity import evidence_of
+
 HARD_SHARE = 0.15  # share of the pixels that counts in the end (AOT: top_k_percent_pixels)
 UNUSED = -1e4  # a logit whose probability is exactly 0 in float32
-FLOOR = 1e-2  # least share that counts, as in the readout
 SMOOTH = 1.0  # pixels added above and below the line of the Jaccard index
 
 
@@ -80,8 +81,7 @@ def matching_loss(shares: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     around it. The mean cross entropy over samples and places, with FLOOR added to every share.
     Where every object is matched by itself, the embeddings need not tell objects apart.
     """
-    evidence = shares.float().clamp(min=0).add(FLOOR).log()
-    return -(truth * evidence).sum(-1).mean()
+    return -(truth * evidence_of(shares)).sum(-1).mean()
 
 
 def segmentation_loss(

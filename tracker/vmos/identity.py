@@ -12,6 +12,9 @@ from tracker.vmos.memory import Grid
 IDENTITY_STRIDE = 16
 """Stride of all identity embeddings; those of finer scales are enlarged (nearest)."""
 
+FLOOR = 1e-2
+"""What is added to a share before a logarithm of it is taken: the least that counts."""
+
 
 class IdentityEmbedding(nn.Module):
     """Patches of identity shares -> embeddings: strided 17x17 convolution and LayerNorm."""
@@ -37,9 +40,6 @@ class IdentityReadout(nn.Module):
     is learned last. Every identity is treated alike.
     """
 
-    floor = 1e-2
-    """Least share that counts, so that a logarithm of it can be taken."""
-
     def __init__(self, sources: int) -> None:
         """sources: how many attentions there are to weigh."""
         super().__init__()
@@ -47,9 +47,14 @@ class IdentityReadout(nn.Module):
 
     def forward(self, logits: Tensor, attended: Tensor) -> Tensor:
         """logits [B, I, H, W]; attended shares [B, sources, I, h, w]."""
-        evidence = torch.log(attended.float().clamp(min=0) + self.floor)
+        evidence = evidence_of(attended)
         evidence = torch.einsum("s,bsihw->bihw", self.weight.float(), evidence)
         return logits + enlarge(evidence, logits.shape[2:])
+
+
+def evidence_of(shares: Tensor) -> Tensor:
+    """The logarithm of shares, as float32, with FLOOR added."""
+    return torch.log(shares.float().clamp(min=0) + FLOOR)
 
 
 def mean_shares(shares: Tensor, grid: Grid, stride: int) -> Tensor:
