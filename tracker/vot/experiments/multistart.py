@@ -10,15 +10,12 @@ from vot.experiment.multistart import MultiStartExperiment, find_anchors
 from vot.region import Special
 from vot.tracker import ObjectQuery, RunResult, Tracker, Trajectory
 
-from tracker.vot.experiments.realtime import runtime_of
+from tracker.vot.experiments.realtime import Clocked
 from tracker.vot.experiments.starting import properties_at_start
 
 
-class MultiStart(MultiStartExperiment):
+class MultiStart(Clocked, MultiStartExperiment):
     """The toolkit's experiment with an `execute` that runs."""
-
-    def _get_runtime(self, tracker: Tracker, sequence: Sequence, multiobject: bool = False):
-        return runtime_of(self, tracker, sequence)
 
     def execute(
         self,

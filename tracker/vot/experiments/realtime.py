@@ -7,8 +7,8 @@ credits, or else is repeated for the frames that have gone by.
 from __future__ import annotations
 
 from vot.dataset import Frame, Sequence
-from vot.experiment import Experiment, RealtimeConfig
-from vot.tracker import FrameObjects, OnlineTrackerRuntime, Tracker
+from vot.experiment import RealtimeConfig
+from vot.tracker import FrameObjects, OnlineTrackerRuntime, Tracker, TrackerRuntime
 
 
 class RealtimeRuntime(OnlineTrackerRuntime):
@@ -66,16 +66,25 @@ class RealtimeRuntime(OnlineTrackerRuntime):
         self._status: FrameObjects = None
 
 
-def runtime_of(experiment: Experiment, tracker: Tracker, sequence: Sequence):
-    """The runtime of a tracker, wrapped when the experiment has `realtime` settings.
+class Clocked:
+    """An experiment of the toolkit that runs its trackers against the clock where it is told to.
 
-    Raises ValueError for a batch runtime (protocol `folder`): it cannot be held to a clock.
+    Comes before the toolkit's class among the bases.
     """
-    runtime = tracker.runtime()
-    settings: RealtimeConfig | None = experiment.realtime
-    if settings is None:
-        return runtime
-    if not isinstance(runtime, OnlineTrackerRuntime):
-        raise ValueError("a real-time experiment needs a tracker that answers frame by frame")
-    fps = sequence.metadata("fps", settings.fps) or settings.fps
-    return RealtimeRuntime(runtime, int(settings.grace), 1 / float(fps))
+
+    realtime: RealtimeConfig | None
+
+    def _get_runtime(
+        self, tracker: Tracker, sequence: Sequence, multiobject: bool = False
+    ) -> TrackerRuntime:
+        """The tracker's runtime, wrapped when the experiment has `realtime` settings.
+
+        Raises ValueError for a batch runtime (protocol `folder`): it cannot be held to a clock.
+        """
+        runtime = tracker.runtime()
+        if self.realtime is None:
+            return runtime
+        if not isinstance(runtime, OnlineTrackerRuntime):
+            raise ValueError("a real-time experiment needs a tracker that answers frame by frame")
+        fps = sequence.metadata("fps", self.realtime.fps) or self.realtime.fps
+        return RealtimeRuntime(runtime, int(self.realtime.grace), 1 / float(fps))

@@ -9,15 +9,12 @@ from vot.experiment.multirun import SupervisedExperiment
 from vot.region import Special, calculate_overlap
 from vot.tracker import ObjectStatus, OnlineTrackerRuntime, Tracker, Trajectory
 
-from tracker.vot.experiments.realtime import runtime_of
+from tracker.vot.experiments.realtime import Clocked
 from tracker.vot.experiments.starting import properties_at_start
 
 
-class Supervised(SupervisedExperiment):
+class Supervised(Clocked, SupervisedExperiment):
     """The toolkit's experiment with an `execute` that runs."""
-
-    def _get_runtime(self, tracker: Tracker, sequence: Sequence, multiobject: bool = False):
-        return runtime_of(self, tracker, sequence)
 
     def execute(
         self,

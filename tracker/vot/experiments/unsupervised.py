@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from vot.dataset import Sequence
 from vot.experiment.multirun import UnsupervisedExperiment
-from vot.tracker import Tracker
 
-from tracker.vot.experiments.realtime import runtime_of
+from tracker.vot.experiments.realtime import Clocked
 from tracker.vot.experiments.redetection import Redetection
 
 
-class Unsupervised(UnsupervisedExperiment):
+class Unsupervised(Clocked, UnsupervisedExperiment):
     """The toolkit's experiment, which runs as it is, with `realtime` and transformers that do."""
-
-    def _get_runtime(self, tracker: Tracker, sequence: Sequence, multiobject: bool = False):
-        return runtime_of(self, tracker, sequence)
 
     def transform(self, sequences: Sequence | list[Sequence]) -> list[Sequence]:
         """What is made of the sequences; the toolkit gives transformers no place for files."""
