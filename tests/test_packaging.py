@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -183,3 +184,23 @@ def test_the_package_is_imported_from_any_folder(tmp_path):
     asked = [sys.executable, "-c", "import tracker; print(tracker.HQTracker.__name__)"]
     done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout == "HQTracker\n", done.stderr
+
+
+def _is_there(name: str) -> bool:
+    """Whether a dotted name is a module of this project, or stands in one."""
+    path, rest = ROOT, name.split(".")
+    while rest and (path / rest[0]).is_dir():
+        path /= rest.pop(0)
+    module = path / f"{rest.pop(0)}.py" if rest else path / "__init__.py"
+    return module.is_file() and all(re.search(rf"\b{part}\b", module.read_text()) for part in rest)
+
+
+def test_what_texts_name_in_the_code_is_there() -> None:
+    texts = [*_files(), ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "weights/README.md"]
+    named = {
+        (path.relative_to(ROOT).as_posix(), name)
+        for path in texts
+        for name in re.findall(r"`(tracker(?:\.\w+)+)", path.read_text())
+    }
+    assert len(named) > 30
+    assert [pair for pair in sorted(named) if not _is_there(pair[1])] == []

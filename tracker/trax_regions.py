@@ -4,7 +4,7 @@ TraX negotiates one way only. The tracker declares the kinds it takes; the clien
 into one of them (as it is, where that kind is declared), and takes answers of any kind. What a
 client wants as an answer shows in what it starts an object with: a mask is answered by masks, a
 rectangle by the upright box of the mask, a polygon by its rotated box. Points have no place in
-TraX: see `tracker.folder_protocol`.
+TraX: see `tracker.folder_session`.
 """
 
 from __future__ import annotations
