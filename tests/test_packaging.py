@@ -191,8 +191,11 @@ def _is_there(name: str) -> bool:
     path, rest = ROOT, name.split(".")
     while rest and (path / rest[0]).is_dir():
         path /= rest.pop(0)
-    module = path / f"{rest.pop(0)}.py" if rest else path / "__init__.py"
-    return module.is_file() and all(re.search(rf"\b{part}\b", module.read_text()) for part in rest)
+    if rest and (path / f"{rest[0]}.py").is_file():
+        text = (path / f"{rest.pop(0)}.py").read_text()
+    else:
+        text = (path / "__init__.py").read_text()
+    return all(re.search(rf"\b{part}\b", text) for part in rest)
 
 
 def test_what_texts_name_in_the_code_is_there() -> None:
