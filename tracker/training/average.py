@@ -22,39 +22,42 @@ from tracker.training.export import write
 logger = logging.getLogger(__name__)
 
 
-def average(files: Sequence[Path]) -> tuple[dict[str, Tensor], VmosConfig, dict[str, str]]:
-    """float32 entries, network settings and notes of the mean of bundled files.
+Weights = tuple[dict[str, Tensor], VmosConfig, dict[str, str]]
+"""Entries, network settings and notes of a file."""
 
-    A file that is named twice counts twice. Raises CheckpointError for a file that cannot be read,
-    and for one of another preset, of another network or with other entries than the first.
+
+def average(files: Sequence[Path]) -> Weights:
+    """The mean of bundled files, in float32. A file that is named twice counts twice.
+
+    Raises CheckpointError for a file that cannot be read, and for one of another preset, of another
+    network or with other entries than the first.
     """
-    state, network, notes = read_bundled(files[0])
-    total = {name: value.float() for name, value in state.items()}
-    data = [notes.get("data", "")]
-    for file in files[1:]:
-        other, its_network, its_notes = read_bundled(file)
-        shapes = {name: value.shape for name, value in other.items()}
-        if (
-            its_network != network
-            or its_notes.get("preset") != notes.get("preset")
-            or shapes != {name: value.shape for name, value in state.items()}
-        ):
+    read = [read_bundled(file) for file in files]
+    for file, weights in zip(files, read, strict=True):
+        if _kind(weights) != _kind(read[0]):
             raise CheckpointError(
                 f"{file} is of another network than {files[0]}; a mean is of files of one network"
             )
-        for name, value in other.items():
-            total[name] += value
-        data.append(its_notes.get("data", ""))
+    first, network, notes = read[0]
+    states = [state for state, _, _ in read]
+    mean = {name: sum(s[name].float() for s in states) / len(states) for name in first}
+    data = dict.fromkeys(its_notes["data"] for _, _, its_notes in read if "data" in its_notes)
     names = ", ".join(file.name for file in files)
     return (
-        {name: value / len(files) for name, value in total.items()},
+        mean,
         network,
         {
             "preset": notes.get("preset", ""),
             "recipe": f"mean of {len(files)} files ({names})",
-            "data": " / ".join(dict.fromkeys(filter(None, data))),
+            "data": " / ".join(data),
         },
     )
+
+
+def _kind(weights: Weights) -> tuple[object, ...]:
+    """What files of one network have in common."""
+    state, network, notes = weights
+    return network, notes.get("preset"), {name: value.shape for name, value in state.items()}
 
 
 def main(argv: list[str]) -> int:
