@@ -141,7 +141,7 @@ def test_the_weights_folder_is_given_or_named_or_the_checkouts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HQTRACK_WEIGHTS", raising=False)
-    monkeypatch.setattr(tracker.build, "__file__", str(tmp_path / "tracker" / "build.py"))
+    monkeypatch.setattr(tracker.build, "WEIGHTS", tmp_path / "weights")
     (tmp_path / "weights").mkdir()
     assert weights_folder() == tmp_path / "weights"
     monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path))
