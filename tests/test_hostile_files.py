@@ -250,6 +250,10 @@ def test_the_size_is_compared_with_the_first_frame(workspace: Workspace) -> None
         (lambda lines: [], r"none of its 0 lines"),
         (lambda lines: ["0", "m0,0,0,0,0"], r"_01\.txt, line 2: m0,0,0,0,0 is an empty mask"),
         (lambda lines: ["mx"], r"_01\.txt, line 1: not a region: 'mx'"),
+        (lambda lines: ["\ufeff" + lines[0]], r"_01\.txt, line 1: not a region: '\\ufeffm5,5"),
+        (lambda lines: [lines[0], "", *lines[2:]], r"_01\.txt, line 2: not a region: ''"),
+        (lambda lines: [lines[0], "10 20 30 40"], r"line 2: not a region: '10 20 30 40'"),
+        (lambda lines: ["0", "1,2,3"], r"_01\.txt, line 2: not a region: '1,2,3'"),
     ],
 )
 def test_ground_truth_that_starts_nothing_or_is_too_long_is_refused(

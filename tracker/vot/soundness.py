@@ -9,10 +9,12 @@ from pathlib import Path
 
 from tracker.frames import PICTURE_ERRORS, stated_size
 from tracker.vot.errors import VotError
-from tracker.vot.regions import UNKNOWN_LINE, MaskRegion, parse_region
+from tracker.vot.regions import UNKNOWN_LINE, MaskRegion, Region, parse_region
 
 # The toolkit takes paths as patterns: `%` of frame numbers, brackets of glob.
 _PATTERN = re.compile(r"%|\[.+\]")
+# What nearly all lines of ground truth are; only others are read, which takes longer.
+_PLAIN = re.compile("m?[-+.,0-9]+")
 
 
 def check_path(folder: Path) -> None:
@@ -53,7 +55,8 @@ def check_size(folder: Path, frame: Path, size: tuple[int, int]) -> None:
 
 
 def check_groundtruth(path: Path, lines: Sequence[str], start: int, length: int) -> None:
-    """VotError when an object has more lines than there are frames, or no mask to start with.
+    """VotError when an object has more lines than there are frames, a line of which the toolkit
+    dies, or no mask to start with.
 
     Fewer lines are allowed: the toolkit takes the rest for unknown, and does not score it.
     """
@@ -67,17 +70,22 @@ def check_groundtruth(path: Path, lines: Sequence[str], start: int, length: int)
             f"{path} never gives its object: none of its {len(lines)} lines is other than "
             f"`{UNKNOWN_LINE}`; remove the file"
         )
-    if not lines[start].startswith("m"):
-        return
-    try:
-        region = parse_region(lines[start])
-    except VotError as error:
-        raise VotError(f"{path}, line {start + 1}: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not _PLAIN.fullmatch(line):
+            _read(path, number, line)
+    region = _read(path, start + 1, lines[start])
     if isinstance(region, MaskRegion) and not region.area:
         raise VotError(
             f"{path}, line {start + 1}: {lines[start]} is an empty mask, which starts no object; "
             f"write `{UNKNOWN_LINE}` until it appears"
         )
+
+
+def _read(path: Path, number: int, line: str) -> Region:
+    try:
+        return parse_region(line)
+    except VotError as error:
+        raise VotError(f"{path}, line {number}: {error}") from error
 
 
 def check_single_names(names: Iterable[tuple[str, str]]) -> None:
