@@ -25,6 +25,10 @@ def _record(workspace: Workspace) -> Path:
     return workspace.results("Still") / "made_by.json"
 
 
+def _noted(workspace: Workspace) -> str:
+    return (workspace.results("Still") / sums.NAME).read_text()
+
+
 def _settings(workspace: Workspace) -> list[str]:
     return [made["settings"] for made in record.read_records(workspace, "Still")]
 
@@ -75,6 +79,22 @@ def test_an_interrupted_run_is_recorded_where_it_made_something(
     with pytest.raises(KeyboardInterrupt):
         evaluate.evaluate(workspace, "Still")
     assert _settings(workspace) == ["", "HQTRACK_SET=a__b=1"]
+    assert sums.of(workspace.results("Still")) == _noted(workspace)
+
+
+def test_an_interrupted_run_that_made_nothing_leaves_all_notes(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = _noted(workspace)
+    monkeypatch.setenv("HQTRACK_SET", "a__b=1")
+    monkeypatch.setattr(toolkit, "run_toolkit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(workspace, "Still")
+    assert _settings(workspace) == [""]
+    assert _noted(workspace) == before != ""
 
 
 def test_a_run_that_made_nothing_is_not_recorded(
@@ -186,3 +206,31 @@ def test_results_that_are_gone_were_not_made_by_others(workspace: Workspace) -> 
     evaluate.evaluate(workspace, "Still")
     assert record.stale(workspace, "Still") is None
     assert len(record.read_records(workspace, "Still")) == 1
+
+
+def test_trajectories_of_both_forms_are_noted_and_folders_of_such_names_are_none(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "clip.txt"
+    folder.mkdir()
+    for name in ("b.txt", "a.bin", "a_time.value"):
+        (folder / name).write_text(name)
+    assert [path.name for path in sums.trajectories(tmp_path)] == ["a.bin", "b.txt"]
+    sums.put(tmp_path, sums.of(tmp_path))
+    (folder / "a_time.value").write_text("other")
+    assert sums.others(tmp_path) == []
+    (folder / "b.txt").write_text("other")
+    assert sums.others(tmp_path) == ["clip.txt/b.txt"]
+    (tmp_path / sums.NAME).write_bytes(b"\xff")
+    assert sums.others(tmp_path) == ["clip.txt/a.bin", "clip.txt/b.txt"]
+    assert sums.take(tmp_path) == "\ufffd" and sums.take(tmp_path) == ""
+    sums.put(tmp_path, "")
+    assert not (tmp_path / sums.NAME).exists()
+
+
+def test_a_git_that_does_not_answer_gives_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("git", 30)
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    assert record.commit() == ""

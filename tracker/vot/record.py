@@ -143,11 +143,13 @@ def _differs(record: dict[str, Any], key: str, mark: dict[str, str]) -> bool:
 
 
 def commit() -> str:
-    """The commit of the project, with "+changes" where files differ from it; "" outside git."""
+    """The commit of the project, with "+changes" where files differ from it; "" outside git, and
+    where git gives no answer.
+    """
     try:
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return ""
 
 

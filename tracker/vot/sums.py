@@ -16,7 +16,8 @@ _TRAJECTORIES = (".bin", ".txt")
 
 def trajectories(folder: Path) -> list[Path]:
     """The files of a tracker's results that hold trajectories, in order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix in _TRAJECTORIES)
+    paths = (path for path in folder.rglob("*") if path.suffix in _TRAJECTORIES)
+    return sorted(path for path in paths if path.is_file())
 
 
 def of(folder: Path) -> str:
