@@ -35,6 +35,15 @@ def test_it_is_seen_at_the_end_and_not_after_an_error(tmp_path: Path) -> None:
     assert (folder / "a").read_text() == "2"
 
 
+def test_the_present_folder_is_not_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VotError, match="has no name of its own; name a new"), made_whole(Path()):
+        pytest.fail("it would be another folder of the same name")
+    assert Path.cwd().is_dir()
+
+
 def test_what_a_killed_process_left_is_not_taken_over(tmp_path: Path) -> None:
     (tmp_path / "data.part" / "old").mkdir(parents=True)
     (tmp_path / "data.part" / "file").write_text("")

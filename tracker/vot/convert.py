@@ -211,8 +211,6 @@ def convert(root: Path, folder: Path, fps: int = 24, copy: bool = False) -> list
     Works in a folder beside it and renames at the end: an interrupted run leaves no half data set.
     VotError when `folder` exists and is not empty, and for input that cannot be used.
     """
-    if not folder.name:
-        raise VotError(f"{folder} has no name of its own; name a new folder for the data set")
     sources = find_sources(root)
     names = [source.name for source in sources]
     with made_whole(folder) as part:

@@ -16,8 +16,10 @@ def made_whole(folder: Path) -> Iterator[Path]:
     """An empty folder beside `folder`, which takes its place at the end and goes on an error.
 
     `folder` must not exist, or be empty. VotError when it holds something, at the start or at the
-    end, and when another process is making it.
+    end, when another process is making it, and for the present folder, which would be taken away.
     """
+    if not folder.name:
+        raise VotError(f"{folder} has no name of its own; name a new folder for the data set")
     folder = folder.resolve()
     part = folder.with_name(folder.name + ".part")
     _check_free(folder)
