@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -76,6 +77,19 @@ def test_the_lookalike_is_not_in_the_truth() -> None:
     assert looks[0].colours == looks[1].colours and looks[0].pattern == looks[1].pattern
 
 
+def test_what_stands_before_an_object_is_not_in_its_mask() -> None:
+    scene = demo.scenes()[0]
+    sprites = [demo_art.sprite(actor.look) for actor in scene.actors]
+    t = 36
+    _, covered = demo._layers(scene.before, scene.camera(t))
+    free = demo.render_frame(dataclasses.replace(scene, before=()), sprites, t)[1]
+    masks = demo.render_frame(scene, sprites, t)[1]
+    hidden = free & (covered > 0.9)
+    assert hidden.sum(axis=(1, 2)).min() > 0 and hidden.sum() > 3000
+    assert not (masks & hidden).any()
+    assert np.array_equal(masks & (covered == 0), free & (covered == 0))
+
+
 def test_drawn_the_same_each_time() -> None:
     scene = demo.scenes()[0]
     sprites = [demo_art.sprite(actor.look) for actor in scene.actors]
@@ -96,3 +110,12 @@ def test_a_finished_set_stays_and_a_broken_off_one_is_redone(data: Path, tmp_pat
         demo.make_demo(tmp_path)
     with pytest.raises(VotError, match=r"my thesis.txt is a file, not a folder"):
         demo.make_demo(tmp_path / "my thesis.txt")
+
+
+def test_a_frame_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "imwrite", lambda *_: False)
+    scene = demo.Scene("empty", 1, (), (), (), lambda t: (0, 0), 1)
+    with pytest.raises(VotError, match=r"cannot write .*empty/color/00000001\.jpg"):
+        demo.write_scene(scene, tmp_path)

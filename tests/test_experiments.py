@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from vot.workspace.storage import LocalStorage
 from tests import scripted_experiments as scripted
 from tracker.vot import experiments
 from tracker.vot.experiments.realtime import RealtimeRuntime
+from tracker.vot.regions import Special as Started
 from tracker.vot.trajectory import read_trajectory, read_values
 
 RECORDED = json.loads((Path(__file__).parent / "vot_0.7.4.json").read_text())
@@ -49,6 +53,91 @@ def test_a_lost_object_is_started_again(made: tuple[dict, Path]) -> None:
     codes = {i: region.code for i, region in enumerate(regions) if hasattr(region, "code")}
     assert codes == {0: 1, 6: 2, 7: 0, 8: 0, 9: 0, 10: 0, 11: 1, 17: 2, 18: 0, 19: 0, 20: 0, 21: 0,
                      22: 1}  # fmt: skip
+
+
+def _times(folder: Path, name: str) -> list[str]:
+    return read_values(folder / "results/Scripted/experiment/walk" / f"walk_{name}_time.value")
+
+
+def test_every_reply_is_stored_with_its_own_time(made: tuple[dict, Path]) -> None:
+    def replies(number: int) -> list[float]:
+        return [scripted.SECONDS[i % len(scripted.SECONDS)] for i in range(number)]
+
+    for name, length in (("00000000", 24), ("00000008", 16), ("00000015", 16), ("00000023", 24)):
+        assert [*map(float, _times(made[1] / "multistart", name))] == replies(length)
+    times = _times(made[1] / "supervised", "001")
+    starts = {0: 7, 11: 7, 22: 2}
+    for start, number in starts.items():
+        assert [*map(float, times[start : start + number])] == replies(number)
+    assert times[7:11] == times[18:22] == [""] * 4
+
+
+@pytest.mark.parametrize(
+    ("tagged", "starts"), [([11, 12], [0, 13]), ([6, 7], [0, 11, 22]), (range(9, 24), [0])]
+)
+def test_a_lost_object_is_not_started_again_in_frames_to_be_skipped(
+    tmp_path: Path, tagged: Sequence[int], starts: list[int]
+) -> None:
+    scripted.write_sequence(tmp_path / "walk", "box")
+    lines = ["01"[frame in tagged] for frame in range(scripted.LENGTH)]
+    (tmp_path / "walk" / "hidden.tag").write_text("\n".join(lines) + "\n")
+    settings = {"repetitions": 1, "skip_initialize": 5, "skip_tags": ["hidden"]}
+    _execute("supervised", tmp_path, **settings)
+    (path,) = (tmp_path / "results").rglob("*.bin")
+    regions = read_trajectory(path)
+    assert [i for i, region in enumerate(regions) if region == Started(1)] == starts
+
+
+def _execute(kind: str, folder: Path, force: bool = False, **settings: object) -> None:
+    experiment = CLASSES[kind](_identifier="x", _storage=LocalStorage(str(folder)), **settings)
+    sequence = read_sequence(str(folder / "walk"))
+    experiment.execute(scripted.ScriptedTracker(), sequence, force=force)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("multistart", ["00000000", "00000008", "00000015", "00000023"]),
+        ("supervised", ["001", "002"]),
+    ],
+)
+def test_runs_that_are_there_are_made_again_by_force_only(
+    tmp_path: Path, kind: str, names: list[str]
+) -> None:
+    scripted.write_sequence(tmp_path / "walk", "box")
+    settings = {} if kind == "multistart" else {"repetitions": 2}
+    _execute(kind, tmp_path, **settings)
+    paths = sorted((tmp_path / "results").rglob("*.bin"))
+    assert [path.stem for path in paths] == [f"walk_{name}" for name in names]
+    whole = [path.read_bytes() for path in paths]
+    kept = struct.pack("<hI", 1, 0)
+    paths[0].write_bytes(kept)
+    paths[1].unlink()
+    _execute(kind, tmp_path, **settings)
+    assert [path.read_bytes() for path in paths] == [kept, *whole[1:]]
+    _execute(kind, tmp_path, force=True, **settings)
+    assert [path.read_bytes() for path in paths] == whole
+
+
+def test_several_objects_are_no_supervised_experiment(tmp_path: Path) -> None:
+    scripted.write_sequence(tmp_path / "walk", "two")
+    with pytest.raises(ValueError, match="walk: a supervised experiment takes one object"):
+        _execute("supervised", tmp_path)
+
+
+@pytest.mark.parametrize("kind", list(CLASSES))
+def test_a_tracker_that_takes_whole_sequences_is_not_held_to_the_clock(
+    tmp_path: Path, kind: str
+) -> None:
+    class Batch(scripted.ScriptedTracker):
+        def runtime(self, log: bool = False) -> object:
+            return contextlib.nullcontext()
+
+    scripted.write_sequence(tmp_path / "walk", "box")
+    settings = {"_storage": LocalStorage(str(tmp_path)), "realtime": {"grace": 3}}
+    experiment = CLASSES[kind](_identifier="x", **settings)
+    with pytest.raises(ValueError, match="needs a tracker that answers frame by frame"):
+        experiment.execute(Batch(), read_sequence(str(tmp_path / "walk")))
 
 
 class _Calls(scripted.ScriptedRuntime):
@@ -123,6 +212,13 @@ def test_a_sequence_without_anchors_says_what_is_missing(tmp_path: Path) -> None
     experiment = experiments.MultiStart(_identifier="x", _storage=LocalStorage(str(tmp_path)))
     with pytest.raises(RuntimeError, match=r"walk has no anchors.*anchor\.value"):
         experiment.execute(scripted.ScriptedTracker(), read_sequence(str(tmp_path / "walk")))
+
+
+def test_anchors_are_those_of_the_file_that_the_stack_names(tmp_path: Path) -> None:
+    scripted.write_sequence(tmp_path / "walk", "box")
+    (tmp_path / "walk" / "start.value").write_text("0\n" * 20 + "1\n")
+    _execute("multistart", tmp_path, anchor="start")
+    assert [path.name for path in (tmp_path / "results").rglob("*.bin")] == ["walk_00000020.bin"]
 
 
 class _Noting(scripted.ScriptedTracker):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,10 +62,11 @@ def test_only_what_this_evaluation_has_logged_is_shown(workspace: Workspace, her
 
 
 def test_a_log_of_another_preset_is_shown_where_the_own_has_nothing_new(
-    workspace: Workspace, here: Station
+    workspace: Workspace, here: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A preset may be named on the command line; and others may be evaluating at the same time."""
     _registry(workspace, here, "")
+    monkeypatch.setenv("HQTRACK_PRESET", "hqtrack")  # the section goes before the environment
     own = _log(here, "hqtrack-lite", "old\n")
     known = Logs(workspace, "Served")
     assert known.added() == []
@@ -96,6 +98,26 @@ def test_logs_of_earlier_tracker_errors_are_not_shown(workspace: Workspace) -> N
         assert f"end of {new}:\n" in str(caught.value)
         assert not any(str(path) in str(caught.value) for path in before)
     assert Logs(workspace, "Broken").added() == []
+
+
+def test_the_newest_log_of_the_toolkit_is_shown(workspace: Workspace) -> None:
+    known = Logs(workspace, "Still")
+    for name, time in (("Still_b", 2e9), ("Still_a", 3e9), ("Still_c", 1e9)):
+        path = workspace.folder / "logs" / f"{name}.log"
+        path.write_text(f"of {name}\n")
+        os.utime(path, (time, time))
+    assert known.added() == [(workspace.folder / "logs/Still_a.log", "    of Still_a")]
+
+
+def test_without_a_folder_for_servers_the_logs_of_the_toolkit_are_shown(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HQTRACK_RUNTIME_DIR", str(tmp_path / "file"))
+    known = Logs(workspace, "Still")
+    new = workspace.folder / "logs" / "Still_a.log"
+    new.write_text("why\n")
+    assert known.added() == [(new, "    why")]
 
 
 def test_the_tail_of_a_part(tmp_path: Path) -> None:

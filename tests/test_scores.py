@@ -156,6 +156,28 @@ def test_every_experiment_has_a_rate_of_its_own(workspace: Workspace, monkeypatc
     }
 
 
+def test_objects_that_are_run_apart_have_the_frames_of_their_sequence(
+    workspace: Workspace,
+) -> None:
+    path = workspace.sequences / "pair" / "groundtruth_01.txt"
+    for name in ("01", "03"):
+        path = path.with_name(f"groundtruth_{name}.txt")
+        path.write_text("\n".join(path.read_text().splitlines()[:9]) + "\n")
+    single = {"single": LENGTH, "single_01": LENGTH}
+    assert scores._lengths(workspace) == {"pair": 9, "pair_01": 9, "pair_03": 9, **single}
+
+
+def test_what_is_odd_about_results_is_told_under_the_table(
+    workspace: Workspace, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(scores, "collect", lambda *_: [Row("baseline", "all", 48, Q=0.5)])
+    path = trajectory(workspace)
+    path.unlink()
+    path.with_suffix(".txt").write_text("1\n" + "m0,0,0,0,0\n" * (LENGTH - 1))
+    scores.show(workspace, "Still")
+    assert "\nnote: pair, object 01: all masks are empty\n" in capsys.readouterr().out
+
+
 def test_report_is_one_file(workspace: Workspace, capsys) -> None:
     arguments = ["--workspace", str(workspace.folder), "--tracker", "Still", "--report"]
     assert scores.main(arguments) == 0

@@ -201,6 +201,24 @@ def test_realtime_and_multistart_run_in_the_toolkit_and_are_packed(tmp_path: Pat
     submit.verify_zip(archive, made, "Still")
 
 
+def test_what_the_toolkit_said_when_it_made_no_zip_is_kept(tmp_path: Path, monkeypatch) -> None:
+    """Of a repaired stack, which is packed in a folder of the moment."""
+    from tracker.vot import submit
+
+    def refuse(where: workspace.Workspace, *_: str) -> toolkit.ToolkitRun:
+        log = where.folder / "vot_pack.log"
+        log.write_text("experiments not complete\n")
+        return toolkit.ToolkitRun(0, log)
+
+    made = _workspace(tmp_path, "vots2025/realtime")
+    (made.folder / "logs").mkdir()
+    monkeypatch.setattr(toolkit, "run_toolkit", refuse)
+    said = rf"made no zip:\n    experiments not complete\nwhole output: {made.folder}/logs/vot_pack"
+    with pytest.raises(VotError, match=said):
+        submit.pack(made, "Still")
+    assert (made.folder / "logs/vot_pack.log").read_text() == "experiments not complete\n"
+
+
 def test_other_stacks_are_packed_as_they_are(tmp_path: Path, monkeypatch) -> None:
     made = _workspace(tmp_path, "vots2023")
     seen = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import zipfile
@@ -13,7 +14,8 @@ import yaml
 
 from tests.vot_data import HEIGHT, LENGTH, WIDTH, labels_of, trajectory
 from tests.vot_data import workspace as workspace
-from tracker.vot import beginnings, results, submit
+from tracker.alone import alone_in
+from tracker.vot import beginnings, entry, results, submit
 from tracker.vot.errors import VotError
 from tracker.vot.regions import encode_mask, format_mask
 from tracker.vot.registry import check_identifier
@@ -51,6 +53,23 @@ def test_the_toolkit_refusing_is_an_error(workspace: Workspace) -> None:
     os.utime(workspace.folder / "Still-old.zip", (1e9, 1e9))
     with pytest.raises(VotError, match=r"(?s)made no zip.*not complete"):
         submit.pack(workspace, "Still")
+
+
+def test_the_zip_of_a_version_is_found(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The toolkit names it without the version."""
+    archive = workspace.folder / "Still_2026-01-31.zip"
+    monkeypatch.setattr(entry, "pack", lambda *_: archive.write_bytes(b"zip"))
+    assert submit.pack(workspace, "Still@v2") == archive
+
+
+def test_nothing_is_packed_while_an_evaluation_runs(workspace: Workspace) -> None:
+    with (
+        alone_in(workspace.folder / "logs"),
+        pytest.raises(VotError, match="another evaluation is running"),
+    ):
+        submit.submit(workspace, "Still")
 
 
 def _truncate(path: Path) -> str:
@@ -93,6 +112,11 @@ def _special(path: Path) -> str:
     return r"no region in frame 6 \(1 such frames\)"
 
 
+def _special_at_once(path: Path) -> str:
+    _text(path, ["1", "0", *["m0,0,2,2,0,4"] * 22])
+    return r"no region in frame 2 \(1 such frames\)"
+
+
 def _outside(path: Path) -> str:
     _text(path, ["1", *["m90,0,10,10,0,100"] * 23])
     return "23 masks reach beyond the image"
@@ -124,6 +148,7 @@ def _short_property(path: Path) -> str:
 
 
 SPOILERS = [_truncate, _empty, _short, _missing, _doubled, _unmarked, _special, _outside]
+SPOILERS += [_special_at_once]
 SPOILERS += [_above, _below, _more_times]
 
 
@@ -150,6 +175,15 @@ def test_a_late_object_may_be_unknown_before_it_starts(workspace: Workspace) -> 
     assert results.check_results(workspace, "Still") == []
 
 
+def test_a_supervised_run_may_have_frames_without_a_region(workspace: Workspace) -> None:
+    path = trajectory(workspace)
+    _text(path, ["1", "m0,0,2,2,0,4", "2", "0", "1", *["m0,0,2,2,0,4"] * 19])
+    (file,) = [f for f in workspace.expected("Still") if f.stem == path.with_suffix("")]
+    (problem,) = results.check_trajectory(file)
+    assert "no region in frame 3 (3 such frames)" in str(problem)
+    assert results.check_trajectory(dataclasses.replace(file, may_fail=True)) == []
+
+
 def test_local_and_partial_stacks_are_called_so(workspace: Workspace) -> None:
     config = workspace.folder / "config.yaml"
     config.write_text(config.read_text().replace("stack.yaml", "vots2023"))
@@ -158,6 +192,8 @@ def test_local_and_partial_stacks_are_called_so(workspace: Workspace) -> None:
     stacks.mkdir()
     shutil.copyfile(workspace.folder / "stack.yaml", stacks / "vots-local.yaml")
     config.write_text(config.read_text().replace("vots2023", "stacks/vots-local.yaml"))
+    assert any("NOT A CHALLENGE ENTRY" in n for n in submit.check_before(workspace, "Still"))
+    config.write_text(yaml.safe_dump(workspace.config() | {"stack": workspace.stack()}))
     assert any("NOT A CHALLENGE ENTRY" in n for n in submit.check_before(workspace, "Still"))
 
 

@@ -10,12 +10,13 @@ from types import ModuleType
 import pytest
 import yaml
 
-from tests.vot_data import TESTS, TRACKERS, trajectory, write_frames
+from tests.vot_data import LENGTH, TESTS, TRACKERS, trajectory, write_frames
 from tests.vot_data import workspace as workspace
 from tracker.alone import alone_in
 from tracker.checkout import DEFAULT_WORKSPACE, ROOT
 from tracker.view import pictures
 from tracker.vot import chosen, evaluate, record, results, scores, stacks, submit, toolkit
+from tracker.vot.convert import convert
 from tracker.vot.dataset import groundtruth_files, is_dataset
 from tracker.vot.errors import VotError
 from tracker.vot.fingerprint import fingerprint, program
@@ -103,6 +104,13 @@ def test_a_workspace_is_not_bent_to_other_data(runs: Path, workspace: Workspace)
     _chosen("--stack", "vots2023", "--workspace", folder)
     with pytest.raises(VotError, match="says stack: vots2023, you ask for vots2024/main"):
         _chosen("--stack", "vots2024/main", "--workspace", folder)
+    for place, name in ((runs / "y", "pair"), (runs / "z", "single")):
+        write_frames(place, name, 2)
+        convert(place, place / "data")
+    stack = ("--stack", "vots2023", "--workspace", str(runs / "w"))
+    _chosen("--sequences", str(runs / "y" / "data"), *stack)
+    with pytest.raises(VotError, match=r"says sequences: \.\./y/data, you ask for \.\./z/data"):
+        _chosen("--sequences", str(runs / "z" / "data"), *stack)
     with pytest.raises(VotError, match="there is no nowhere"):
         _chosen("--sequences", "nowhere")
 
@@ -158,6 +166,19 @@ def test_force_throws_old_results_away(workspace: Workspace, monkeypatch) -> Non
     with pytest.raises(VotError, match="3 of 3 trajectories"):
         evaluate.evaluate(workspace, "Still", force=True)
     assert seen == [("evaluate", ["made_by.json"])]
+
+
+def test_results_with_notes_only_are_kept_and_no_failure(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an object that is never seen."""
+    path = trajectory(workspace)
+    path.unlink()
+    path.with_suffix(".txt").write_text("1\n" + "m0,0,0,0,0\n" * (LENGTH - 1))
+    run = toolkit.ToolkitRun(0, workspace.folder / "logs" / "vot_evaluate.log")
+    monkeypatch.setattr(toolkit, "run_toolkit", lambda *_: run)
+    evaluate.evaluate(workspace, "Still")
+    assert path.with_suffix(".txt").is_file()
 
 
 def test_an_interruption_is_told_apart(workspace: Workspace, monkeypatch, capsys) -> None:
