@@ -1,12 +1,15 @@
-"""The checked types of the command line's arguments."""
+"""The checked types of the command line's arguments, and how every command ends."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
 
+from tracker.__main__ import main
 from tracker.arguments import above_zero, output_file, whole
 
 
@@ -53,3 +56,34 @@ def test_a_file_that_cannot_be_written_is_told_at_once(
     monkeypatch.setattr("os.access", lambda path, _: path not in locked)
     with pytest.raises(ArgumentTypeError, match=f"{name} cannot be written"):
         output_file(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("words", [["--help"], ["weights", "--list"]])
+def test_a_reader_that_has_gone_is_no_fault(words: list[str]) -> None:
+    code = "import sys; sys.stdin.readline(); from tracker.__main__ import main; sys.exit(main())"
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", code, *words], text=True, **pipes) as process:
+        process.stdout.close()
+        process.stdout = None
+        assert process.communicate("go\n", timeout=60) == (None, "")
+    assert process.returncode == 1
+
+
+def test_a_broken_pipe_to_another_process_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: list[str]) -> int:
+        raise BrokenPipeError("a worker has gone")
+
+    monkeypatch.setattr("tracker.cli.stop.main", broken)
+    with pytest.raises(BrokenPipeError, match="a worker has gone"):
+        main(["stop"])
+
+
+def test_ctrl_c_in_a_command_ends_it_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(_: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tracker.cli.stop.main", pressed)
+    assert main(["stop"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -39,9 +39,42 @@ COMMANDS = {
 }
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells count it."""
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit status."""
-    arguments = sys.argv[1:] if argv is None else argv
+    """Run one command; returns its exit status.
+
+    Ctrl-C in a command that says nothing about it itself ends it with one line, and a reader of
+    the output that has gone (`| head -1`) with none.
+    """
+    try:
+        status = _run(sys.argv[1:] if argv is None else argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise
+        # what is left in the buffer would be written once more, with a message, at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _reader_has_gone() -> bool:
+    """Whether the output cannot be written; a pipe to another process may break as well."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        return True
+    return False
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: python -m tracker COMMAND [--help]\n")
         for name, (_, text) in COMMANDS.items():
