@@ -253,10 +253,22 @@ def test_ctrl_c_keeps_what_was_done(
     before = signal.getsignal(signal.SIGINT)
     assert run([folder, "--mask", first, "--out", out], Interrupted(3, twice))[0] == 130
     assert signal.getsignal(signal.SIGINT) is before
-    assert "interrupted" in caplog.text and str(out) in caplog.text
+    assert f"interrupted; what was done so far is in {out}; the same command with" in caplog.text
     assert len(list((out / "masks").iterdir())) == kept and len(rows(out)) == 2 * kept
     assert len(json.loads((out / "objects.json").read_text())["frames"]) == kept
     assert int(cv2.VideoCapture(str(out / "overlay.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == kept
+
+
+def test_ctrl_c_before_the_first_answer_promises_no_results(
+    folder: Path, first: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch
+) -> None:
+    def pressed(*_: object) -> FrameResult:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Mover, "initialize", pressed)
+    out = tmp_path / "out"
+    assert run([folder, "--mask", first, "--out", out])[0] == 130
+    assert "interrupted; no frame was done" in caplog.text and str(out) not in caplog.text
 
 
 @pytest.mark.parametrize("later", ["4", "1"])
@@ -410,7 +422,7 @@ def test_two_runs_do_not_write_into_one_folder(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     with alone_in(out):
         assert run([*words, word])[0] == 1
-    assert f"another process writes into {out}" in caplog.text
+    assert f"another process writes into {out}; wait for it to end, or name" in caplog.text
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert run([*words, word])[0] == 0
 

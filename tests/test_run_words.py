@@ -55,3 +55,4 @@ def test_a_source_that_an_option_took_comes_first(
         run([*option, "clip"])
     told = capsys.readouterr().err
     assert "required: source; it comes first" in told and "--mask and --set take all words" in told
+    assert "a name that begins with - is written ./-name" in told

@@ -22,7 +22,7 @@ from tracker.alone import OccupiedError, alone_in
 from tracker.cli.ahead import check_in_time, check_late_starts
 from tracker.cli.asked import contents
 from tracker.cli.earlier import RunError, check_inputs, earlier_results
-from tracker.cli.progress import Progress, ResumeError, fitting
+from tracker.cli.progress import RECORD_FILE, Progress, ResumeError, fitting
 from tracker.cli.stopping import Stopper
 from tracker.cli.words import parse
 from tracker.config import ConfigError
@@ -74,13 +74,27 @@ def main(argv: list[str], make_tracker: Callable[..., HQTracker] | None = None) 
     except KeyboardInterrupt:
         finished = False
     except (*refusals, CheckpointError, OutOfMemoryError, OSError) as error:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-        remedy = f"; make room for {_out(arguments)}, then go on with --resume" if full else ""
-        logger.error("%s%s", error, remedy)
+        logger.error("%s%s", error, _remedy(error, _out(arguments)))
         return 1
     if not finished:
-        logger.error("interrupted; what was done so far is in %s", _out(arguments))
+        logger.error("interrupted; %s", _kept(_out(arguments)))
     return 0 if finished else INTERRUPTED
+
+
+def _remedy(error: Exception, out: Path) -> str:
+    """What to do about an error that does not say it."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"; make room for {out}, then go on with --resume"
+    if isinstance(error, OccupiedError):
+        return "; wait for it to end, or name another folder with --out"
+    return ""
+
+
+def _kept(out: Path) -> str:
+    """What an interrupted run leaves in its folder: nothing where its first frame was not done."""
+    if not (out / RECORD_FILE).is_file():
+        return "no frame was done"
+    return f"what was done so far is in {out}; the same command with --resume goes on"
 
 
 def _run(arguments: argparse.Namespace, make_tracker: Callable[..., HQTracker]) -> bool:

@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
         if message.endswith(": source"):
             message += (
                 "; it comes first, as in `run video.mp4 --mask first.png`: --mask and --set take "
-                "all words up to the next option"
+                "all words up to the next option, and a name that begins with - is written ./-name"
             )
         super().error(message)
 
