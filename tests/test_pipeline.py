@@ -257,10 +257,12 @@ def test_bad_input_is_an_error_and_leaves_the_tracker_as_it_was() -> None:
     np.testing.assert_array_equal(tracker.track(frame(A)).labels, A)
 
 
-@pytest.mark.parametrize("objects", [BoxPrompt(1, 1, 4, 4), None, "mask.png"])
+@pytest.mark.parametrize("objects", [BoxPrompt(1, 1, 4, 4), None, "mask.png", A])
 def test_objects_that_are_no_list_are_refused(objects: object) -> None:
     with pytest.raises(MaskError, match=r"given as a list of masks and prompts"):
         HQTracker(PaintedSession, None, preset("hqtrack"), "none").initialize(frame(), objects)
+    with pytest.raises(MaskError, match=r"given as a list of masks and prompts"):
+        HQTracker(PaintedSession, None, preset("hqtrack"), "none").masks_of(frame(), objects)
 
 
 def test_objects_may_come_one_by_one() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker.labels import iou
@@ -100,6 +100,7 @@ def test_a_polygon_is_filled() -> None:
         (PointPrompt(((math.inf, 3),)), "finite"),
         (PolygonPrompt(((-1e9, -1e9), (1e9, -1e9), (1e9, 1e9))), "far outside any frame"),
         (BoxPrompt(0, 0, 1e7, 5), "far outside any frame: at most 1000000 pixels"),
+        ((4, 6, 9, 9), r"\(4, 6, 9, 9\) is no prompt; give a BoxPrompt, PolygonPrompt or"),
     ],
 )
 def test_a_prompt_that_marks_nothing_is_refused(prompt: Prompt, said: str) -> None:
@@ -122,6 +123,7 @@ def test_a_prompt_of_many_corners_does_not_hide_the_reason() -> None:
 numbers = st.floats(-200, 200, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.builds(BoxPrompt, numbers, numbers, numbers, numbers),

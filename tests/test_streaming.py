@@ -12,7 +12,7 @@ from tracker.config import preset
 from tracker.frames import FrameError
 from tracker.labels import MaskError
 from tracker.pipeline import HQTracker
-from tracker.prompts import PolygonPrompt
+from tracker.prompts import BoxPrompt, PolygonPrompt
 from tracker.streaming import StreamError
 
 LEFT, RIGHT = rectangle(2, 2, 8, 8), rectangle(10, 20, 15, 27)
@@ -96,6 +96,13 @@ def test_tensors_come_in_and_go_out():
     assert isinstance(result.confidence, torch.Tensor) and result.present.tolist() == [True]
 
 
+def test_a_frame_with_a_gradient_is_taken_without_a_warning(recwarn):
+    given = torch.rand(3, *LEFT.shape, requires_grad=True)
+    (result,) = tracker().stream([given], [LEFT], output="numpy")
+    np.testing.assert_array_equal(result.masks[0], LEFT)
+    assert [str(one.message) for one in recwarn] == []
+
+
 def test_more_than_255_objects_as_tensors():
     masks = [rectangle(i // 30, i % 30, i // 30, i % 30) for i in range(260)]
     (result,) = tracker().stream([frame()], masks, output="torch")
@@ -138,6 +145,21 @@ def test_a_stream_ends_when_its_tracker_is_given_another_video():
 def test_a_start_in_no_frame_is_refused(number):
     with pytest.raises(ValueError, match=f"start in frame {number!r}"):
         tracker().stream([frame(LEFT)], {number: [LEFT]})
+
+
+@pytest.mark.parametrize("objects", [LEFT, torch.from_numpy(LEFT), BoxPrompt(1, 1, 4, 4), None])
+def test_objects_that_are_no_list_are_refused_at_once(objects):
+    stream = tracker().stream([frame(LEFT)] * 2, [LEFT])
+    next(stream)
+    told = r"as a list of masks and prompts, one each, not as .*; write \[...\] around it"
+    for call in (
+        lambda: tracker().stream([], objects),
+        lambda: tracker().stream([], {3: objects}),
+        lambda: stream.add(objects),
+    ):
+        with pytest.raises(MaskError, match=told):
+            call()
+    assert next(stream).present.tolist() == [True]
 
 
 def test_a_start_that_never_came_is_told(caplog):

@@ -25,7 +25,7 @@ from tracker.presence import NOTHING_YET, Presence, Usual
 from tracker.prompts import Prompt, check_prompt, fallback_mask
 from tracker.refining import Refining
 from tracker.saved import load_state, save_state
-from tracker.stages import FrameResult, Objects, Refiner, Segmented, Session
+from tracker.stages import FrameResult, Objects, Refiner, Segmented, Session, as_list
 from tracker.streaming import Stream, StreamObjects
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class HQTracker:
     (`tracker.prompts`) in place of a mask.
 
     new_session makes the segmenter's state for a video, refiner may be None, weights_note says in
-    words which weights run. Trackers may share models: all that changes is in the session.
+    words which weights run. Trackers may share models: all that changes is in the session. A
+    tracker is called from one thread at a time; threads at once need one tracker each.
     clock counts seconds, for a deadline (`tracker.realtime`).
     """
 
@@ -193,9 +194,9 @@ class HQTracker:
         """The masks [K, H, W] bool that prompts would start objects with; tracks nothing.
 
         By HQ-SAM where the tracker has it (where it finds nothing, and without it, by
-        `tracker.prompts.fallback_mask`). Raises FrameError, PromptError.
+        `tracker.prompts.fallback_mask`). Raises FrameError, PromptError, MaskError for no list.
         """
-        image = check_frame(image)
+        image, prompts = check_frame(image), as_list(prompts)
         for prompt in prompts:
             check_prompt(prompt, image.shape[:2])
         if not prompts:
@@ -254,7 +255,7 @@ class HQTracker:
 
     def _checked(self, image: np.ndarray, objects: Objects) -> tuple[np.ndarray, np.ndarray, int]:
         """The frame, the label map [H, W] of the new objects in it, and how many they are."""
-        image, objects = check_frame(image), _as_list(objects)
+        image, objects = check_frame(image), as_list(objects)
         prompts = {i: o for i, o in enumerate(objects) if isinstance(o, Prompt)}
         if prompts:
             found = dict(zip(prompts, self.masks_of(image, [*prompts.values()]), strict=True))
@@ -292,13 +293,3 @@ class HQTracker:
             confidence,
             np.zeros(len(confidence), dtype=bool),
         )
-
-
-def _as_list(objects: Objects) -> list[np.ndarray | Prompt]:
-    """Masks and prompts one by one. MaskError for what is no collection of them."""
-    if isinstance(objects, Prompt | str) or not isinstance(objects, Iterable):
-        raise MaskError(
-            f"objects are given as a list of masks and prompts, one each, not as {objects!r}; "
-            "write [...] around it"
-        )
-    return list(objects)

@@ -98,7 +98,10 @@ Prompt = BoxPrompt | PolygonPrompt | PointPrompt
 def check_prompt(prompt: Prompt, shape: tuple[int, int]) -> None:
     """Raise PromptError unless the prompt marks something in a frame of `shape` = (H, W)."""
     height, width = shape
-    numbers, told = _numbers(prompt), _told(prompt)
+    told = _told(prompt)
+    if not isinstance(prompt, Prompt):
+        raise PromptError(f"{told} is no prompt; give a BoxPrompt, PolygonPrompt or PointPrompt")
+    numbers = _numbers(prompt)
     if not all(math.isfinite(number) for number in numbers):
         raise PromptError(f"{told}: coordinates must be finite numbers")
     if any(abs(number) > LARGEST for number in numbers):

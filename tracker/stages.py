@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from tracker.labels import areas
+from tracker.labels import MaskError, areas
 from tracker.prompts import Prompt
 
 Objects = Sequence[np.ndarray | Prompt] | np.ndarray
 """New objects, one each: masks [H, W], nonzero on the object, and prompts; or masks [N, H, W]."""
+
+
+def as_list(objects: Objects) -> list[np.ndarray | Prompt]:
+    """Masks and prompts one by one. MaskError for what is no collection of them."""
+    if getattr(objects, "ndim", 3) == 2:
+        raise MaskError(
+            f"objects are given as a list of masks and prompts, one each, not as a single array of "
+            f"shape {tuple(objects.shape)}; write [...] around it"
+        )
+    if isinstance(objects, Prompt | str) or not isinstance(objects, Iterable):
+        raise MaskError(
+            f"objects are given as a list of masks and prompts, one each, not as {objects!r}; "
+            "write [...] around it"
+        )
+    return list(objects)
 
 
 @dataclass(frozen=True)

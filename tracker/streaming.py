@@ -11,7 +11,7 @@ import numpy as np
 
 from tracker.frames import FrameError
 from tracker.prompts import Prompt
-from tracker.stages import FrameResult, Objects
+from tracker.stages import FrameResult, Objects, as_list
 
 if TYPE_CHECKING:
     import torch
@@ -92,12 +92,12 @@ class Stream(Iterator[StreamResult]):
                 raise ValueError(f"objects start in frame {number!r}; frames are numbered from 0")
         tracker.reset()
         self._tracker, self._frames, self._output = tracker, iter(frames), output
-        self._starts = {int(number): list(new) for number, new in starts.items()}
+        self._starts = {int(number): as_list(new) for number, new in starts.items()}
         self._number, self._video = 0, tracker.video
 
     def add(self, objects: Objects) -> None:
         """Start objects, masks or prompts, in the next frame."""
-        self._starts.setdefault(self._number, []).extend(objects)
+        self._starts.setdefault(self._number, []).extend(as_list(objects))
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Stop tracking these objects, see `HQTracker.remove_objects`."""
@@ -173,12 +173,13 @@ def _image(frame: np.ndarray | torch.Tensor) -> np.ndarray:
             f"a frame as tensor is [3, H, W], [1, H, W] or [H, W], not {tuple(frame.shape)}; "
             "frame.permute(2, 0, 1) brings the channels to the front"
         )
+    frame = frame.detach()
     if frame.is_floating_point() and frame.numel():
         low, high = float(frame.min()), float(frame.max())
         if not 0 <= low <= high <= 1:
             raise FrameError(f"floats in a frame go from 0 to 1, not from {low:g} to {high:g}")
         frame = (frame * 255).round().byte()
-    image = (frame if frame.numel() else frame.byte()).detach().cpu().numpy()
+    image = (frame if frame.numel() else frame.byte()).cpu().numpy()
     return np.ascontiguousarray(image.transpose(1, 2, 0)) if image.ndim == 3 else image
 
 
