@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
 import pytest
+import torch
 
 from tracker.config import ConfigError, preset
 from tracker.overrides import add_set_option, read_overrides
@@ -34,6 +36,13 @@ def test_values_are_as_json_or_python_writes_them_else_text(text: str, value: ob
 
 def test_the_refiner_is_off_as_the_remedy_says() -> None:
     assert preset("hqtrack", **read_overrides(["refiner__model=null"])).refiner.model is None
+
+
+def test_numbers_may_be_those_of_numpy_and_pytorch() -> None:
+    config = preset("hqtrack", memory__interval=np.int64(25), presence__threshold=torch.tensor(0.5))
+    assert config == preset("hqtrack", memory__interval=25, presence__threshold=0.5)
+    with pytest.raises(ConfigError, match=r"memory__interval is 2\.5; it must be a whole"):
+        preset("hqtrack", memory__interval=np.float32(2.5))
 
 
 def test_of_one_key_the_last_text_counts() -> None:

@@ -285,12 +285,17 @@ def preset(name: str, /, **overrides: Any) -> TrackerConfig:
         section, _, setting = key.partition("__")
         if key not in (known := _settings(config)):
             raise ConfigError(f"unknown setting {key!r}; the settings are {', '.join(known)}")
-        changes.setdefault(section, {})[setting] = value
+        changes.setdefault(section, {})[setting] = _plain(value)
     sections = {
         section: dataclasses.replace(getattr(config, section), **values)
         for section, values in changes.items()
     }
     return dataclasses.replace(config, **sections)
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy or PyTorch as one of Python."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _settings(config: TrackerConfig) -> list[str]:
