@@ -162,6 +162,13 @@ def test_arrays_of_other_shapes_are_errors(shape: tuple[int, ...]) -> None:
         check_frame(np.zeros(shape, np.uint8))
 
 
+def test_channels_that_come_first_are_told_from_other_shapes() -> None:
+    with pytest.raises(FrameError, match=r"not \(3, 20, 30\); image.transpose\(1, 2, 0\) brings"):
+        check_frame(np.zeros((3, 20, 30), np.uint8))
+    with pytest.raises(FrameError, match=r"not \(20, 30, 2\)$"):
+        check_frame(np.zeros((20, 30, 2), np.uint8))
+
+
 def test_arrays_of_other_types_are_errors() -> None:
     for dtype in (np.float32, np.int64, bool):
         with pytest.raises(FrameError, match=np.dtype(dtype).name):

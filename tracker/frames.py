@@ -58,13 +58,20 @@ def check_frame(image: np.ndarray) -> np.ndarray:
     if image.ndim not in (2, 3) or channels not in (1, 3, 4) or image.size == 0:
         raise FrameError(
             f"a frame has the shape [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] and at least "
-            f"one pixel, not {image.shape}"
+            f"one pixel, not {image.shape}{_turned(image)}"
         )
     if channels == 1:
         image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     if image.dtype == np.uint16:
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return np.ascontiguousarray(image[..., :3])
+
+
+def _turned(image: np.ndarray) -> str:
+    """What to do with channels that come first, as PyTorch has them."""
+    if image.ndim == 3 and image.shape[0] in (1, 3, 4):
+        return "; image.transpose(1, 2, 0) brings the channels to the end"
+    return ""
 
 
 def _conversion(image: np.ndarray) -> str:
