@@ -33,7 +33,7 @@ def local_by_definition(query, key, value, bias, grid, window):
     return out
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     height=st.integers(1, 19),
     width=st.integers(1, 19),

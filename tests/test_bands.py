@@ -29,7 +29,7 @@ def decided_whole(
     return merged.numpy(), (best - second > 1e-4).numpy()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(1, 4), min_size=1, max_size=4),
     before=st.tuples(SIDE, SIDE),

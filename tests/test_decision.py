@@ -26,7 +26,7 @@ def by_definition(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return labels.numpy(), np.array(means)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     objects=st.integers(1, 12),
     height=st.integers(1, 20),
@@ -78,7 +78,7 @@ def test_many_objects_are_told_apart(objects):
     np.testing.assert_allclose(confidence, np.full(objects, expected), rtol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sides=st.tuples(*[st.integers(1, 300)] * 4), seed=st.integers(0, 1000))
 def test_nearest_takes_the_pixels_that_torch_takes(sides, seed):
     height, width, tall, wide = sides

@@ -117,7 +117,7 @@ def settings_and_sizes(draw):
     st.sampled_from([0.0, 0.3, 3.0, 40.0, 1e12]),
     st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_the_definition(setting_and_size, seed, spread, whole):
     setting, size = setting_and_size
     input, offset, mask = random_case(setting, size, seed, spread)

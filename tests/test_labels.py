@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -37,7 +37,6 @@ def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> np.ndarra
     return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
 
 
-@settings(deadline=None)
 @given(label_maps())
 def test_labels_to_masks_and_back_gives_the_same_labels(case: tuple[np.ndarray, int]) -> None:
     labels, count = case
@@ -46,7 +45,6 @@ def test_labels_to_masks_and_back_gives_the_same_labels(case: tuple[np.ndarray, 
     np.testing.assert_array_equal(L.masks_to_labels(masks), labels)
 
 
-@settings(deadline=None)
 @given(mask_stacks())
 def test_every_pixel_gets_an_object_that_claims_it_and_none_smaller(masks: np.ndarray) -> None:
     labels = L.masks_to_labels(masks)
@@ -57,7 +55,6 @@ def test_every_pixel_gets_an_object_that_claims_it_and_none_smaller(masks: np.nd
         assert labels[y, x] == winner
 
 
-@settings(deadline=None)
 @given(label_maps())
 def test_boxes_match_a_plain_search(case: tuple[np.ndarray, int]) -> None:
     labels, count = case
@@ -69,7 +66,6 @@ def test_boxes_match_a_plain_search(case: tuple[np.ndarray, int]) -> None:
         assert tuple(found[index]) == tuple(want)
 
 
-@settings(deadline=None)
 @given(merges())
 def test_merge_gives_only_input_ids_and_input_claims(case: tuple) -> None:
     labels, refined, accepted = case
@@ -81,7 +77,6 @@ def test_merge_gives_only_input_ids_and_input_claims(case: tuple) -> None:
     assert merged.max() <= len(accepted)
 
 
-@settings(deadline=None)
 @given(merges())
 def test_merge_of_nothing_accepted_changes_nothing(case: tuple) -> None:
     labels, refined, accepted = case
@@ -90,7 +85,6 @@ def test_merge_of_nothing_accepted_changes_nothing(case: tuple) -> None:
     assert merged is not labels
 
 
-@settings(deadline=None)
 @given(mask_stacks())
 def test_iou_bounds_and_symmetry(masks: np.ndarray) -> None:
     values = L.iou(masks, masks[::-1])

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.vmos.memory import LayerMemory, LongTermMemory, ShortTermMemory, likeness
@@ -53,7 +53,6 @@ def test_every_frame_in_which_objects_were_given_stays():
     assert memory.frames == (8, 7, 5, 0)
 
 
-@settings(deadline=None)
 @given(
     capacity=st.integers(2, 6),
     interval=st.integers(1, 7),

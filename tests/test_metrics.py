@@ -80,7 +80,7 @@ def slow_boundary_f(ours: np.ndarray, theirs: np.ndarray) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(bool, (2, 17, 23), elements=st.sampled_from([False, False, True])))
 def test_boundary_f_equals_the_definition_and_is_symmetric(pair):
     value = boundary_f(pair[0], pair[1])

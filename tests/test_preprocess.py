@@ -33,7 +33,7 @@ def test_the_area_is_brought_between_its_limits_and_then_the_long_edge(
     assert model_size(*frame, config) == size
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(height=st.integers(200, 2000), ratio=st.floats(0.01, 100))
 def test_a_frame_of_any_shape_costs_the_light_preset_the_same(height: int, ratio: float) -> None:
     config = preset("hqtrack-lite").frame

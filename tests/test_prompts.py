@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tracker.labels import iou
@@ -123,7 +123,6 @@ def test_a_prompt_of_many_corners_does_not_hide_the_reason() -> None:
 numbers = st.floats(-200, 200, allow_nan=False)
 
 
-@settings(deadline=None)
 @given(
     st.one_of(
         st.builds(BoxPrompt, numbers, numbers, numbers, numbers),

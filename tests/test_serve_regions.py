@@ -82,7 +82,7 @@ def test_run_count(mask: np.ndarray) -> None:
     assert regions.run_count(mask) == runs
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 99), st.sampled_from([0.03, 0.2, 0.5, 0.9]), st.integers(3, 300))
 def test_a_simplified_mask_is_not_empty_and_keeps_the_limit(
     seed: int, density: float, most_runs: int

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -46,7 +46,6 @@ def decode(rle: dict) -> np.ndarray:
     return flat.reshape(rle["size"], order="F") > 0
 
 
-@settings(deadline=None)
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))))
 def test_rle_comes_back(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode(encode_rle(mask)), mask)

@@ -49,7 +49,7 @@ def test_mask_line_has_the_known_form() -> None:
 
 
 @given(MASKS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_lines_are_what_the_toolkit_reads(mask: np.ndarray) -> None:
     from vot.region.io import create_mask_from_string
 
@@ -61,7 +61,7 @@ def test_lines_are_what_the_toolkit_reads(mask: np.ndarray) -> None:
 
 
 @given(st.lists(MASKS, max_size=4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_reads_what_the_toolkit_writes(masks: list[np.ndarray]) -> None:
     from vot.region import Special as ToolkitSpecial
     from vot.region.shapes import Mask, Rectangle

@@ -61,7 +61,7 @@ def test_a_frame_rate_that_no_video_has_is_the_usual_one(
 boxes = st.tuples(*(st.integers(0, high) for high in (59, 79, 12, 12)))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(first=boxes, second=boxes, other=boxes, use_ignored=st.booleans())
 def test_overlap_equals_the_toolkits(first, second, other, use_ignored) -> None:
     from vot.region.raster import calculate_overlap
@@ -75,7 +75,7 @@ def test_overlap_equals_the_toolkits(first, second, other, use_ignored) -> None:
     assert overlap(ours, theirs, left_out) == pytest.approx(expected)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(x=st.floats(-20, 90), y=st.floats(-20, 70), width=st.floats(2, 60), height=st.floats(2, 50))
 def test_rectangles_cover_the_toolkits_pixels(x, y, width, height) -> None:
     from vot.region.raster import rasterize_rectangle
