@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tracker.__main__ import main
-from tracker.arguments import above_zero, output_file, whole
+from tracker.arguments import above_zero, named, output_file, some_path, whole
 
 
 @pytest.mark.parametrize("text", ["1", "255", "007"])
@@ -35,6 +36,22 @@ def test_numbers_above_zero_are_finite() -> None:
     for text in ("0", "-1", "nan", "inf", "soon", ""):
         with pytest.raises(ArgumentTypeError, match=f"'{text}' is no number above 0"):
             above_zero(text)
+
+
+@pytest.mark.parametrize("kind", [named, some_path, output_file])
+def test_an_empty_name_is_not_the_present_folder(kind: Callable[[str], object]) -> None:
+    with pytest.raises(ArgumentTypeError, match="the name is empty; the present folder is"):
+        kind("")
+    assert [named("0"), some_path(".")] == ["0", Path()]
+
+
+@pytest.mark.parametrize("words", [["run", ""], ["run", "0", "--out", ""], ["demo", ""]])
+def test_commands_refuse_an_empty_name(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "the name is empty" in capsys.readouterr().err
 
 
 def test_a_file_to_write_is_no_folder_nor_in_a_file(tmp_path: Path) -> None:

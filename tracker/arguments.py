@@ -33,9 +33,21 @@ def above_zero(text: str) -> float:
     return number
 
 
+def named(text: str) -> str:
+    """The type of names. The text of a variable that is not set is empty, and is none."""
+    if not text:
+        raise ArgumentTypeError("the name is empty; the present folder is written as .")
+    return text
+
+
+def some_path(text: str) -> Path:
+    """The type of paths."""
+    return Path(named(text))
+
+
 def output_file(text: str) -> Path:
     """The type of a file to be written at the end; its folder need not be there yet."""
-    path = Path(text)
+    path = some_path(text)
     if path.is_dir():
         raise ArgumentTypeError(f"{text} is a folder; name a file in it")
     place = next(folder for folder in path.absolute().parents if folder.exists())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from tracker.arguments import output_file, whole
+from tracker.arguments import output_file, some_path, whole
 from tracker.bench.floors import RepeatFirstMask, WarpByFlow
 from tracker.bench.one_by_one import OneByOne
 from tracker.bench.one_video import Tracker, evaluate_video, naming, present
@@ -111,10 +111,10 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     text = "J and F (DAVIS) of a preset on videos with masks, beside two floors"
     p = argparse.ArgumentParser(prog="python -m tracker eval", description=text)
-    p.add_argument("--data", type=Path, required=True, help="folder of videos with masks")
+    p.add_argument("--data", type=some_path, required=True, help="folder of videos with masks")
     p.add_argument("--preset", default="hqtrack-lite", help="hqtrack or hqtrack-lite (default)")
     p.add_argument(
-        "--weights", type=Path, help="file or folder; default: $HQTRACK_WEIGHTS, else weights/"
+        "--weights", type=some_path, help="file or folder; default: $HQTRACK_WEIGHTS, else weights/"
     )
     p.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU if there is one")
     p.add_argument("--split", help='list under ImageSets, for instance "2017/val"')

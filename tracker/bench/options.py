@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from tracker.arguments import above_zero, output_file, whole
+from tracker.arguments import above_zero, output_file, some_path, whole
 from tracker.config import PRESETS, ConfigError
 from tracker.overrides import add_set_option, read_overrides
 
@@ -46,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     add("--refiner", metavar="MODEL",
         help="vit_h, vit_l, vit_b, vit_tiny or none; default: the preset's own on a GPU, "
         f"{REFINER_ON_CPU} in its place on a CPU")  # fmt: skip
-    add("--weights", type=Path, help="folder; default: $HQTRACK_WEIGHTS, else weights/")
+    add("--weights", type=some_path, help="folder; default: $HQTRACK_WEIGHTS, else weights/")
     add("--random-weights", action=argparse.BooleanOptionalAction, default=True,
         help="make up missing weights (default); else leave their presets out")  # fmt: skip
     add_set_option(p)

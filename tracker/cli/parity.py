@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tracker.arguments import some_path
 from tracker.config import PRESETS, FrameConfig, MemoryConfig, TrackerConfig
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class FrameParity:
 def main(argv: list[str]) -> int:
     """0 when every frame holds, 1 past a limit, 2 for a file that is no recording."""
     parser = argparse.ArgumentParser(prog="python -m tracker parity", description=__doc__)
-    parser.add_argument("case", type=Path, help="recording, an .npz file")
+    parser.add_argument("case", type=some_path, help="recording, an .npz file")
     parser.add_argument(
         "--forced", action="store_true", help="remember the recorded labels, compare logits too"
     )

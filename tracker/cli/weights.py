@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tracker import weights
+from tracker.arguments import some_path
 
 
 def main(argv: list[str]) -> int:
@@ -16,7 +17,7 @@ def main(argv: list[str]) -> int:
         "names", nargs="*", help="files as --list names them; without any: those of HQTrack"
     )
     default = weights.chosen_folder()
-    parser.add_argument("--folder", type=Path, default=default, help=f"default: {default}")
+    parser.add_argument("--folder", type=some_path, default=default, help=f"default: {default}")
     parser.add_argument("--list", action="store_true", help="say what there is and what is here")
     args = parser.parse_args(argv)
     if args.list:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
+from tracker.arguments import named, some_path
 from tracker.overrides import add_set_option
 
 _NUMBERS = re.compile(r"-[0-9.][^,]*,.*")
@@ -43,7 +43,11 @@ def _joined(argv: Sequence[str]) -> list[str]:
 def _parser(about: str) -> argparse.ArgumentParser:
     parser = _Parser("python -m tracker run", description=about)
     add = parser.add_argument
-    add("source", help="video file, folder of frames, or camera: its number or /dev/video0")
+    add(
+        "source",
+        type=named,
+        help="video file, folder of frames, or camera: its number or /dev/video0",
+    )
     starts = parser.add_argument_group("objects; FRAME counts from 0, which is the default")
     mask = "indexed or grey mask, an object per value; several masks may name one frame"
     starts.add_argument("--mask", nargs="+", default=[], metavar="[FRAME=]PNG", help=mask)
@@ -51,14 +55,18 @@ def _parser(about: str) -> argparse.ArgumentParser:
     starts.add_argument("--box", action="append", default=[], metavar="[FRAME=]X,Y,W,H", help=box)
     point = "point on an object; repeat it for more objects"
     starts.add_argument("--point", action="append", default=[], metavar="[FRAME=]X,Y", help=point)
-    starts.add_argument("--prompts", type=Path, metavar="JSON", help="all of these in a file")
-    add("--out", type=Path, help="folder for the results (default: runs/NAME)")
+    starts.add_argument("--prompts", type=some_path, metavar="JSON", help="all of these in a file")
+    add("--out", type=some_path, help="folder for the results (default: runs/NAME)")
     add("--overwrite", action="store_true", help="replace the results of an earlier run there")
     add("--resume", action="store_true", help="go on with a run that was stopped; same words")
     add("--no-overlay", action="store_true", help="do not write overlay.mp4")
     add("--rle", action="store_true", help="COCO's run-length encoded masks in objects.json")
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
-    add("--weights", type=Path, help="folder of weights (default: $HQTRACK_WEIGHTS, else weights/)")
+    add(
+        "--weights",
+        type=some_path,
+        help="folder of weights (default: $HQTRACK_WEIGHTS, else weights/)",
+    )
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add_set_option(parser)
     return parser

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NoReturn
 
+from tracker.arguments import some_path
 from tracker.checkout import ROOT
 from tracker.config import ConfigError, preset
 from tracker.overrides import add_set_option, read_overrides
@@ -106,7 +107,7 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     add("--preset", default=_default("preset"), help=presets)
     add(
         "--weights",
-        type=Path,
+        type=some_path,
         default=_default("weights"),
         help="folder of the weights; a relative path begins at the project (default: weights)",
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from tracker.arguments import output_file
+from tracker.arguments import output_file, some_path
 from tracker.checkpoints import CheckpointError, read_bundled
 from tracker.config import VmosConfig
 from tracker.training.export import write
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m tracker average", description=__doc__)
     add = parser.add_argument
     add("out", type=output_file, metavar="OUT", help="the file to write (NAME.safetensors)")
-    add("files", type=Path, nargs="+", metavar="FILE", help="one named twice counts twice")
+    add("files", type=some_path, nargs="+", metavar="FILE", help="one named twice counts twice")
     args = parser.parse_args(argv)
     try:
         state, network, notes = average(args.files)

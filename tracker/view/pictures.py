@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tracker.arguments import some_path
 from tracker.frames import FrameError
 from tracker.view.build import save
 from tracker.view.panels import Painter
@@ -33,7 +34,9 @@ def main(argv: list[str]) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tracker pictures", description=__doc__)
     add_arguments(parser)
-    parser.add_argument("--out", type=Path, help="folder (default: beside the toolkit's report)")
+    parser.add_argument(
+        "--out", type=some_path, help="folder (default: beside the toolkit's report)"
+    )
     args = parser.parse_args(argv)
     try:
         workspace = workspace_of(args)

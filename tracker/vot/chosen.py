@@ -12,6 +12,7 @@ import os
 import re
 from pathlib import Path
 
+from tracker.arguments import some_path
 from tracker.checkout import DEFAULT_WORKSPACE, REGISTRY, ROOT
 from tracker.vot.dataset import is_dataset
 from tracker.vot.errors import VotError
@@ -41,10 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which tracker and which workspace are meant."""
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, help=TRACKER_HELP)
     parser.add_argument(
-        "--sequences", type=Path, help="own data: a VOT data set, or any folder `convert` reads"
+        "--sequences",
+        type=some_path,
+        help="own data: a VOT data set, or any folder `convert` reads",
     )
     parser.add_argument("--stack", help="a challenge stack of the toolkit, such as vots2023")
-    parser.add_argument("--workspace", type=Path, help="a workspace of your own")
+    parser.add_argument("--workspace", type=some_path, help="a workspace of your own")
 
 
 def workspace_of(args: argparse.Namespace) -> Workspace:

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.arguments import whole
+from tracker.arguments import some_path, whole
 from tracker.frames import PICTURE_ERRORS, FrameError, picture_fault, stated_size
 from tracker.labels import MaskError
 from tracker.media.masks import read_labels
@@ -228,8 +228,8 @@ def main(argv: list[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", type=Path)
-    parser.add_argument("folder", type=Path, help="the new data set")
+    parser.add_argument("source", type=some_path)
+    parser.add_argument("folder", type=some_path, help="the new data set")
     parser.add_argument("--fps", type=whole(1), default=24, help="frames per second (default 24)")
     parser.add_argument("--copy", action="store_true", help="copy the frames instead of linking")
     args = parser.parse_args(argv)

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tracker.arguments import some_path
 from tracker.checkout import DEFAULT_WORKSPACE
 from tracker.vot import demo_art as art
 from tracker.vot.dataset import is_dataset, object_ids, write_list, write_sequence
@@ -207,7 +208,9 @@ def main(argv: list[str]) -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tracker demo", description=__doc__)
     default = DEFAULT_WORKSPACE / "sequences"
-    parser.add_argument("folder", nargs="?", type=Path, default=default, help=f"default: {default}")
+    parser.add_argument(
+        "folder", nargs="?", type=some_path, default=default, help=f"default: {default}"
+    )
     args = parser.parse_args(argv)
     try:
         if is_dataset(args.folder):

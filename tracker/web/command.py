@@ -9,10 +9,9 @@ import argparse
 import importlib.util
 import logging
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker.arguments import above_zero, whole
+from tracker.arguments import above_zero, some_path, whole
 from tracker.overrides import add_set_option, read_overrides
 from tracker.web.limits import Limits
 
@@ -77,10 +76,18 @@ def _parser() -> argparse.ArgumentParser:
     limits = Limits()
     add = parser.add_argument
     add("--port", type=whole(1, LAST_PORT), default=PORT, help=f"default {PORT}")
-    add("--folder", type=Path, help="also offer the videos in this folder; no other path is opened")
+    add(
+        "--folder",
+        type=some_path,
+        help="also offer the videos in this folder; no other path is opened",
+    )
     add("--open", action="store_true", help="open the page in the default browser")
     add("--preset", default="hqtrack", help="hqtrack (default) or hqtrack-lite")
-    add("--weights", type=Path, help="folder of weights (default: $HQTRACK_WEIGHTS, else weights/)")
+    add(
+        "--weights",
+        type=some_path,
+        help="folder of weights (default: $HQTRACK_WEIGHTS, else weights/)",
+    )
     add("--device", help="cpu, cuda, cuda:1 (default: CUDA where there is one)")
     add_set_option(parser)
     for name, kind, default, text in (
