@@ -91,6 +91,9 @@ def test_an_outline_is_closed_at_its_first_corner_or_by_hand(editor, asked):
     editor.outline, corners = editor.outline[:2], editor.outline
     editor.press(5.5, 5.5)
     assert asked == [] and len(editor.outline) == 3, "two corners and a third near the first"
+    editor.outline = [*corners]
+    editor.press(5.5, 15)
+    assert asked == [] and len(editor.outline) == 4, "straight below the first is not near it"
     editor.outline = corners
     editor.press(5.5, 5.5)
     assert asked == [PolygonPrompt(((5, 5), (20, 5), (20, 15)))] and editor.outline == []
@@ -118,8 +121,10 @@ def test_objects_are_chosen_added_and_removed(editor):
     editor.choose(1)
     editor.choose(9)
     assert editor.number == 1
+    editor.use(Tool.OUTLINE)
+    editor.press(5, 5)
     editor.remove_object(1)
-    assert editor.number == 2 and editor.project.objects == (2,)
+    assert editor.number == 2 and editor.project.objects == (2,) and editor.outline == []
     editor.remove_object(2)
     assert editor.number is None
 

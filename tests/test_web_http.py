@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -134,6 +136,24 @@ def test_too_large_an_upload_is_refused_and_leaves_nothing(client, site):
     assert list(site.store.root.iterdir()) == []
 
 
+def test_an_upload_that_breaks_off_leaves_nothing(site):
+    messages = iter([{"body": b"x", "more_body": True}, {"type": "http.disconnect"}])
+    seen = []
+
+    async def receive():
+        seen.append([path.name for path in site.store.root.iterdir()])
+        return {"type": "http.request"} | next(messages)
+
+    async def send(_):
+        pass
+
+    headers = [(b"content-length", b"9")]
+    scope = {"type": "http", "method": "POST", "path": "/upload", "headers": headers}
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(Starlette(routes=routes(site))(scope | {"query_string": b""}, receive, send))
+    assert len(seen) == 2 and len(seen[1]) == 1 and list(site.store.root.iterdir()) == []
+
+
 def test_more_videos_than_allowed_are_refused(client, video_bytes):
     assert [_upload(client, video_bytes).status_code for _ in range(4)] == [200, 200, 200, 413]
 
@@ -176,6 +196,7 @@ def test_nothing_else_can_be_fetched(client, tracked):
         f"{tracked}/frame-00000000.jpg",
         f"{tracked}/../../etc/passwd",
         f"{tracked}/%2e%2e%2fsecret",
+        f"{tracked}/frames/4.jpg",
         f"{tracked}/frames/99.jpg",
         f"{tracked}/frames/-1.jpg",
         "/videos/guess/frames/0.jpg",

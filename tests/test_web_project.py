@@ -146,6 +146,9 @@ def test_taking_back_a_used_mark_drops_what_was_made_with_it(tracked):
     follow(project, tracker, _quiet)
     project.unmark(4, 1)
     assert project.valid_to == 3 and columns(project.labels(4), 1) is None
+    assert sorted(path.name for path in project.clip.folder.glob("labels-*")) == [
+        f"labels-{t:08d}.png" for t in range(4)
+    ]
     follow(project, tracker, _quiet)
     assert _places(project, 1) == [(2 + t, 7 + t) for t in range(8)]
 

@@ -142,6 +142,14 @@ def test_a_video_is_read_marked_tracked_and_downloaded(site, video):
     assert inside[0] - inside[2] > 30 > abs(outside[0] - outside[2])
 
 
+def test_a_file_of_the_persons_own_is_read_where_it_lies_and_stays(site, tmp_path):
+    path = _video(tmp_path / "own.mp4")
+    before = path.read_bytes()
+    opened = site.store.open("own.mp4")
+    assert site.read(opened, path).wait(30) and opened.project.clip.count == 5
+    assert path.read_bytes() == before
+
+
 def test_a_download_is_made_once_and_again_after_a_change(site, video):
     site.track(video).wait(30)
     first = site.export(video, "results.json")

@@ -35,25 +35,20 @@ def routes(site: Site) -> list[Route]:
 
 
 async def _upload(site: Site, request: Request) -> Response:
-    """The body is the file. Answers {"token": ...}, or a status and the reason as text."""
-    video: Video | None = None
+    """The body is the file, its length told ahead (else `Guard` refuses it). Answers
+    {"token": ...}, or a status and the reason as text."""
     try:
         site.limits.check_bytes(int(request.headers.get("content-length", 0)))
         video = site.store.open(unquote(request.headers.get(TITLE_HEADER, "")))
-        path = video.folder / "upload"
-        size = 0
+    except LimitError as error:
+        return PlainTextResponse(str(error), 413)
+    path = video.folder / "upload"
+    try:
         with path.open("wb") as file:
             async for chunk in request.stream():
-                size += len(chunk)
-                site.limits.check_bytes(size)
                 await run_in_threadpool(file.write, chunk)
-    except LimitError as error:
-        if video is not None:
-            site.store.drop(video.token)
-        return PlainTextResponse(str(error), 413)
     except BaseException:
-        if video is not None:
-            site.store.drop(video.token)
+        site.store.drop(video.token)
         raise
     site.read(video, path)
     return JSONResponse({"token": video.token})
