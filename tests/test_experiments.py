@@ -214,6 +214,30 @@ def test_a_sequence_without_anchors_says_what_is_missing(tmp_path: Path) -> None
         experiment.execute(scripted.ScriptedTracker(), read_sequence(str(tmp_path / "walk")))
 
 
+def _forget(folder: Path, frames: Sequence[int]) -> None:
+    """Make the ground truth of `walk` unknown in these frames."""
+    path = folder / "walk" / "groundtruth.txt"
+    lines = path.read_text().splitlines()
+    path.write_text("".join(f"{'0' if i in frames else lines[i]}\n" for i in range(len(lines))))
+
+
+@pytest.mark.parametrize(("kind", "frame"), [("supervised", 0), ("multistart", 8)])
+def test_a_start_without_a_region_is_named(tmp_path: Path, kind: str, frame: int) -> None:
+    scripted.write_sequence(tmp_path / "walk", "box")
+    _forget(tmp_path, [frame])
+    with pytest.raises(ValueError, match=rf"walk, frame {frame + 1}: the object is to start here"):
+        _execute(kind, tmp_path)
+
+
+def test_a_lost_object_is_not_started_again_where_its_place_is_unknown(tmp_path: Path) -> None:
+    scripted.write_sequence(tmp_path / "walk", "box")
+    _forget(tmp_path, [11, 12])
+    _execute("supervised", tmp_path, repetitions=1, skip_initialize=5)
+    (path,) = (tmp_path / "results").rglob("*.bin")
+    starts = [i for i, region in enumerate(read_trajectory(path)) if region == Started(1)]
+    assert starts == [0, 13]
+
+
 def test_anchors_are_those_of_the_file_that_the_stack_names(tmp_path: Path) -> None:
     scripted.write_sequence(tmp_path / "walk", "box")
     (tmp_path / "walk" / "start.value").write_text("0\n" * 20 + "1\n")

@@ -11,7 +11,7 @@ from vot.region import Special
 from vot.tracker import ObjectQuery, RunResult, Tracker, Trajectory
 
 from tracker.vot.experiments.realtime import Clocked
-from tracker.vot.experiments.starting import properties_at_start
+from tracker.vot.experiments.starting import properties_at_start, region_at_start
 
 
 class MultiStart(Clocked, MultiStartExperiment):
@@ -26,7 +26,8 @@ class MultiStart(Clocked, MultiStartExperiment):
     ) -> None:
         """Run the tracker from every anchor and store a trajectory for each.
 
-        Raises RuntimeError when the sequence has no anchors.
+        Raises RuntimeError when the sequence has no anchors, ValueError for one in a frame without
+        a region.
         """
         results = self.results(tracker, sequence)
         parts = list(self._parts(sequence))
@@ -39,7 +40,7 @@ class MultiStart(Clocked, MultiStartExperiment):
             for number, (anchor, part) in enumerate(parts, start=1):
                 name = f"{sequence.name}_{anchor:08d}"
                 if force or not Trajectory.exists(results, name):
-                    query = ObjectQuery(part.groundtruth(0), {}, 0)
+                    query = ObjectQuery(region_at_start(sequence, anchor), {}, 0)
                     _trajectory(runtime.run(part, [query])).write(results, name)
                 if callback:
                     callback(number / len(parts))

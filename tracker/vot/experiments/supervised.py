@@ -10,7 +10,7 @@ from vot.region import Special, calculate_overlap
 from vot.tracker import ObjectStatus, OnlineTrackerRuntime, Tracker, Trajectory
 
 from tracker.vot.experiments.realtime import Clocked
-from tracker.vot.experiments.starting import properties_at_start
+from tracker.vot.experiments.starting import properties_at_start, region_at_start
 
 
 class Supervised(Clocked, SupervisedExperiment):
@@ -25,8 +25,8 @@ class Supervised(Clocked, SupervisedExperiment):
     ) -> None:
         """Run all repetitions; fewer when the first three are equal and `early_stop` is set.
 
-        Raises ValueError for several objects, and for a tracker that does not answer frame by
-        frame.
+        Raises ValueError for several objects, for one without a region in the first frame, and for
+        a tracker that does not answer frame by frame.
         """
         if len(sequence.objects()) != 1:
             raise ValueError(f"{sequence.name}: a supervised experiment takes one object")
@@ -48,7 +48,7 @@ class Supervised(Clocked, SupervisedExperiment):
         trajectory = Trajectory(len(sequence))
         frame = 0
         while frame < len(sequence):
-            start = ObjectStatus(sequence.groundtruth(frame), {})
+            start = ObjectStatus(region_at_start(sequence, frame), {})
             [state], seconds = runtime.initialize(sequence.frame(frame), [start])
             said = properties_at_start(state, seconds)
             trajectory.set(frame, Special(Trajectory.INITIALIZATION), said)
@@ -71,8 +71,13 @@ class Supervised(Clocked, SupervisedExperiment):
         return None
 
     def _restart(self, sequence: Sequence, failure: int) -> int:
-        """The frame in which the tracker is started again."""
+        """The frame in which the tracker is started again: one that is not to be skipped, with a
+        region to start from."""
         frame = failure + self.skip_initialize
-        while frame < len(sequence) and set(sequence.tags(frame)) & set(self.skip_tags):
+        while frame < len(sequence) and not self._may_start(sequence, frame):
             frame += 1
         return frame
+
+    def _may_start(self, sequence: Sequence, frame: int) -> bool:
+        skipped = set(sequence.tags(frame)) & set(self.skip_tags)
+        return not skipped and not isinstance(sequence.groundtruth(frame), Special)
