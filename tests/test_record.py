@@ -234,3 +234,19 @@ def test_a_git_that_does_not_answer_gives_no_commit(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(subprocess, "run", slow)
     assert record.commit() == ""
+
+
+def test_the_commit_of_a_repository_around_the_project_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        name = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "--message", "outer")
+    (tmp_path / "project").mkdir()
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    assert len(record.commit()) == 40
+    monkeypatch.setattr(record, "ROOT", tmp_path / "project")
+    assert record.commit() == ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,7 +155,7 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
-    )
-    return done.stdout.strip()
+    """What git says of the project's own repository; one around it is not looked for."""
+    own = os.environ | {"GIT_CEILING_DIRECTORIES": str(ROOT.parent)}
+    told = {"capture_output": True, "text": True, "check": True, "timeout": 30}
+    return subprocess.run(["git", *arguments], cwd=ROOT, env=own, **told).stdout.strip()
