@@ -386,6 +386,22 @@ def test_no_workspace_no_config_no_data(tmp_path: Path) -> None:
     assert Workspace(tmp_path).sequences == tmp_path / "sequences"
 
 
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        ("2023", "says stack: 2023; it is the name of one"),
+        ("", "says stack: None; it is the name of one"),
+        ("{experiments: }", "the stack names no experiments"),
+        ("{experiments: {baseline: }}", "experiment baseline holds no settings: None"),
+        ("{experiments: {baseline: unsupervised}}", "holds no settings: 'unsupervised'"),
+    ],
+)
+def test_a_stack_that_is_none_is_told(workspace: Workspace, stack: str, said: str) -> None:
+    (workspace.folder / "config.yaml").write_text(f"sequences: sequences\nstack: {stack}\n")
+    with pytest.raises(VotError, match=said):
+        workspace.expected("Still")
+
+
 def test_ground_truth_is_chosen_as_the_toolkit_does(workspace: Workspace) -> None:
     from vot.dataset.common import read_sequence
 

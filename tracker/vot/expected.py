@@ -61,12 +61,14 @@ def expected_files(
 ) -> list[TrajectoryFile]:
     """All trajectories, given the folder of a tracker's results.
 
-    VotError for an empty stack, and where two sequences would write to the same place.
+    VotError for an empty stack or experiment, and where two sequences would write to one place.
     """
     experiments = stack.get("experiments")
     if not isinstance(experiments, dict) or not experiments:
         raise VotError("the stack names no experiments")
-    for settings in experiments.values():
+    for name, settings in experiments.items():
+        if not isinstance(settings, dict):
+            raise VotError(f"the stack's experiment {name} holds no settings: {settings!r}")
         check_single_names((info.name, _origin(info)) for info in _sequences(settings, dataset))
     return [
         file

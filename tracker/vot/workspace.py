@@ -84,8 +84,11 @@ class Workspace:
         stack = self.config().get("stack")
         if isinstance(stack, dict):
             return stack
-        if not stack:
-            raise VotError(f"{self.folder / 'config.yaml'} names no stack")
+        if not isinstance(stack, str) or not stack:
+            raise VotError(
+                f"{self.folder / 'config.yaml'} says stack: {stack}; it is the name of one, such "
+                "as vots2023"
+            )
         path = find_stack(stack, self.folder)
         if path is None and self.planned is not None:
             path = repaired_stacks().get(stack)
