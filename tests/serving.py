@@ -24,7 +24,8 @@ from tracker.resident import launch, wire
 PROJECT = Path(__file__).resolve().parents[1]
 SHAPE = (48, 64)
 FACTORY = ("--factory", "static_tracker:make")
-_LONGEST_CLIENT_SECONDS = 40
+_LONGEST_CLIENT_SECONDS = 120
+"""Then a session is taken to hang: its process is killed, so that its client returns."""
 
 
 def write_frame(path: Path, shape: tuple[int, int] = SHAPE) -> Path:

@@ -26,8 +26,6 @@ from tracker.resident.options import (
     parser,
 )
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture
 def here() -> Iterator[Station]:

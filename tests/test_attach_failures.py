@@ -19,8 +19,6 @@ import trax
 from tests.serving import FACTORY, PROJECT, Session, Station, square, station, wait_until
 from tracker.resident import launch, refusal, wire
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture
 def here() -> Iterator[Station]:

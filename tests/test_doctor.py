@@ -23,7 +23,6 @@ from tracker.doctor import files, graphics, packages, round_trip
 from tracker.doctor.finding import FAIL, NOTE, OK, Finding
 from tracker.doctor.graphics import TorchView
 
-pytestmark = pytest.mark.timeout(90)
 VERSIONS = {
     "attributee": "0.1.9",
     "numpy": "2.0.0",

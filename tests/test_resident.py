@@ -21,8 +21,6 @@ from tracker.resident.loading import explain, factory_of
 from tracker.resident.options import OptionsError, ServeOptions
 from tracker.resident.places import Place
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def client() -> Iterator[Callable[[], tuple[Job, wire.Messages]]]:

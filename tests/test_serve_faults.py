@@ -28,7 +28,6 @@ from tracker.resident.grammar import MOST_PIXELS, Message, SessionError, parse_l
 from tracker.resident.requests import Requests
 from tracker.trax_session import run_session
 
-pytestmark = pytest.mark.timeout(90)
 MESSAGES = 10_000
 OBJECT = b'@@TRAX:initialize "10.0,10.0,8.0,8.0" \n'
 

@@ -9,8 +9,6 @@ import trax
 
 from tests.serving import SHAPE, Session, Station, square, station, write_frame
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def real(here: Station) -> Session:
     return here.session("--preset", "hqtrack-lite", "--device", "cpu", factory=())

@@ -11,10 +11,7 @@ import pytest
 from tests.serving import Station, square, station, wait_until, write_frame
 from tracker.resident import launch, wire
 
-pytestmark = [
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SETTLED = 100
 """Rounds after which buffers, caches and heaps have their size."""
 

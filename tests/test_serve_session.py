@@ -15,8 +15,6 @@ import trax
 
 from tests.serving import PROJECT, SHAPE, Station, square, station
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture
 def here() -> Iterator[Station]:

@@ -14,10 +14,7 @@ import pytest
 
 from tests.serving import PROJECT, SHAPE, Station, station, write_frame
 
-pytestmark = [
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(importlib.util.find_spec("vot") is None, reason="needs vot-toolkit"),
-]
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("vot") is None, reason="needs vot-toolkit")
 SEQUENCES = ("first", "second", "third")
 LENGTH = 6
 
