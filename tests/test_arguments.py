@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tracker.__main__ import main
-from tracker.arguments import above_zero, named, output_file, some_path, whole
+from tracker.arguments import above_zero, named, output_file, output_folder, some_path, whole
 
 
 @pytest.mark.parametrize("text", ["1", "255", "007"])
@@ -38,7 +38,7 @@ def test_numbers_above_zero_are_finite() -> None:
             above_zero(text)
 
 
-@pytest.mark.parametrize("kind", [named, some_path, output_file])
+@pytest.mark.parametrize("kind", [named, some_path, output_file, output_folder])
 def test_an_empty_name_is_not_the_present_folder(kind: Callable[[str], object]) -> None:
     with pytest.raises(ArgumentTypeError, match="the name is empty; the present folder is"):
         kind("")
@@ -62,6 +62,23 @@ def test_a_file_to_write_is_no_folder_nor_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "new").touch()
     with pytest.raises(ArgumentTypeError, match="new is a file, not a folder"):
         output_file(str(path))
+
+
+def test_a_folder_to_write_into_is_no_file_nor_in_one(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "pictures"
+    assert output_folder(str(path)) == path and output_folder(str(tmp_path)) == tmp_path
+    (tmp_path / "new").touch()
+    for place in (path, tmp_path / "new"):
+        with pytest.raises(ArgumentTypeError, match=f"^{tmp_path}/new is a file, not a folder"):
+            output_folder(str(place))
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, _: path != tmp_path)
+    with pytest.raises(ArgumentTypeError, match=r"new/folder cannot be written \(no permission"):
+        output_folder(str(tmp_path / "new" / "folder"))
 
 
 @pytest.mark.parametrize("name", ["there.json", "new.json", "new/folder/out.json"])

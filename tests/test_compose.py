@@ -59,8 +59,9 @@ def test_what_cannot_be_composed_is_an_error(
     for folder in (tmp_path / "gone", tmp_path / "kept.txt"):
         assert compose.main(["--data", str(folder), "--out", str(tmp_path / "new")]) == 1
         assert f"there is no folder {folder}" in capsys.readouterr().err
-    assert compose.main(["--data", str(data), "--out", str(tmp_path / "kept.txt")]) == 1
-    assert "kept.txt" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        compose.main(["--data", str(data), "--out", str(tmp_path / "kept.txt")])
+    assert "kept.txt is a file, not a folder; name another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

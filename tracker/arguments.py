@@ -50,9 +50,25 @@ def output_file(text: str) -> Path:
     path = some_path(text)
     if path.is_dir():
         raise ArgumentTypeError(f"{text} is a folder; name a file in it")
-    place = next(folder for folder in path.absolute().parents if folder.exists())
-    if not place.is_dir():
-        raise ArgumentTypeError(f"{text}: {place} is a file, not a folder; name another place")
-    if not os.access(path if path.exists() else place, os.W_OK):
-        raise ArgumentTypeError(f"{text} cannot be written (no permission); name another place")
+    _check_writable(text, path if path.exists() else _nearest_folder(path.absolute().parent))
     return path
+
+
+def output_folder(text: str) -> Path:
+    """The type of a folder to be written into; it need not be there yet."""
+    path = some_path(text)
+    _check_writable(text, _nearest_folder(path.absolute()))
+    return path
+
+
+def _nearest_folder(folder: Path) -> Path:
+    """The folder, or the one above it that is there; ArgumentTypeError where a file is in place."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    if not place.is_dir():
+        raise ArgumentTypeError(f"{place} is a file, not a folder; name another place")
+    return place
+
+
+def _check_writable(text: str, place: Path) -> None:
+    if not os.access(place, os.W_OK):
+        raise ArgumentTypeError(f"{text} cannot be written (no permission); name another place")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from tracker.arguments import above_zero, output_file, some_path, whole
+from tracker.arguments import above_zero, output_file, output_folder, some_path, whole
 from tracker.config import ConfigError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="stills or videos with masks; may be given several times",
     )
-    add("--out", type=some_path, required=True, metavar="FOLDER", help="the run's folder")
+    add("--out", type=output_folder, required=True, metavar="FOLDER", help="the run's folder")
     add("--minutes", type=above_zero, help="stop so long after the start; call again to go on")
     add("--steps", type=whole(1), help="length of the run, instead of the recipe's")
     add(

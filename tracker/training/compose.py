@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tracker.arguments import some_path, whole
+from tracker.arguments import output_folder, some_path, whole
 from tracker.frames import PICTURE_ERRORS, stated_size
 from tracker.training.clips import Clip, ClipConfig, ClipDataset
 from tracker.training.errors import DataError
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser("python -m tracker compose", description=__doc__)
     add = parser.add_argument
     add("--data", type=some_path, required=True, help="folder of videos with masks")
-    add("--out", type=some_path, required=True, help="folder for the composed videos")
+    add("--out", type=output_folder, required=True, help="folder for the composed videos")
     add("--clips", type=whole(1), default=16, help="how many videos (default 16)")
     add("--frames", type=whole(1), default=40, help="frames of each (default 40)")
     add("--size", type=whole(LEAST_SIZE), default=481, help="side in pixels (default 481)")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tracker.arguments import some_path
+from tracker.arguments import output_folder, some_path
 from tracker.frames import FrameError
 from tracker.labels import MaskError
 from tracker.view.build import build_sequence, folder_name
@@ -70,7 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", default=[], metavar="SEQUENCE", help="only these sequences")
     add("--frames", type=some_path, help="of a `run` folder: the video or frames that were tracked")
     add("--truth", type=some_path, help="of a `run` folder: a folder of indexed ground truth masks")
-    add("--out", type=some_path, help="folder of the page (default: beside the toolkit's report)")
+    add(
+        "--out",
+        type=output_folder,
+        help="folder of the page (default: beside the toolkit's report)",
+    )
     add("--no-videos", action="store_true", help="pictures and plots only")
     add("--report", action="store_true", help="also make the toolkit's report, and link it")
     return parser

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker.arguments import some_path
+from tracker.arguments import output_folder
 from tracker.frames import FrameError
 from tracker.view.build import save
 from tracker.view.panels import Painter
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tracker pictures", description=__doc__)
     add_arguments(parser)
     parser.add_argument(
-        "--out", type=some_path, help="folder (default: beside the toolkit's report)"
+        "--out", type=output_folder, help="folder (default: beside the toolkit's report)"
     )
     args = parser.parse_args(argv)
     try:
