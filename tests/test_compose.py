@@ -136,3 +136,19 @@ def test_masks_of_another_size_than_their_frames_are_named(
     told = capsys.readouterr().err
     assert "differ in size (read as 160x60 and 160x120); make the mask as large" in told
     assert any(f"mask {path} and frame {bad}" in told for path in masks)
+
+
+def test_objects_of_masks_with_high_values_are_composed_like_any_other(
+    data: Path, tmp_path: Path
+) -> None:
+    for name in ("low", "high"):
+        shutil.copytree(data, tmp_path / name)
+    for path in (tmp_path / "high").glob("*/masks/*.png"):
+        Image.fromarray(255 * np.array(Image.open(path))).save(path)
+    for name in ("low", "high"):
+        compose.compose(tmp_path / name, tmp_path / f"{name}-out", 2, 3, 97, 0)
+    made = sorted((tmp_path / "low-out").glob("*/*/*"))
+    assert len(made) == 12
+    for path in made:
+        other = tmp_path / "high-out" / path.relative_to(tmp_path / "low-out")
+        assert path.read_bytes() == other.read_bytes()

@@ -26,6 +26,7 @@ __all__ = ["Library", "Scene", "Stage", "composed_scene", "static_scene", "video
 
 OBJECT_COUNTS = (0.34, 0.28, 0.17, 0.1, 0.03, 0.02, 0.02, 0.02, 0.01, 0.01)  # of 1, 2, ... objects
 ZOOM = (0.6, 1.8)  # canvas pixels per source pixel of a background, more if it would not fill it
+MOST_IDS = 255  # label maps are uint8
 PACE = (0.008, 0.11)  # motion per frame, in sides of the canvas
 
 
@@ -73,7 +74,7 @@ def composed_scene(stage: Stage) -> Scene:
     background = _video_background(stage)
     used = int(max(m.max() for m in background.labels))
     layers: list[Layer] = []
-    for label in range(used + 1, used + max(limit, 2)):
+    for label in range(used + 1, min(used + max(limit, 2), MOST_IDS + 1)):
         layer = None
         if rng.random() < 0.65:
             layer = _video_layer(stage, label)
@@ -182,8 +183,16 @@ def _video_frames(stage: Stage, least: int) -> tuple[list[np.ndarray], list[np.n
 
 def _video_background(stage: Stage) -> Background:
     images, labels, _ = _video_frames(stage, least=300)
+    labels = _renumbered(labels)
     pace = uniform_log(stage.rng, 0.002, 0.03) if stage.rng.random() < 0.5 else 0.0
     return Background(images, labels, _view(stage, labels[0], pace))
+
+
+def _renumbered(labels: list[np.ndarray]) -> list[np.ndarray]:
+    """Label maps with their ids as 1..N, so that layers find free numbers above them."""
+    areas = sum(np.bincount(m.ravel(), minlength=MOST_IDS + 1) for m in labels)
+    ids = (np.flatnonzero(areas[1:]) + 1).tolist()
+    return [keep_ids(m, ids) for m in labels]
 
 
 def _video_layer(stage: Stage, label: int) -> Layer | None:
