@@ -99,6 +99,20 @@ def test_what_cannot_be_used_is_named(
     assert not (tmp_path / "run" / "state.pt").exists()
 
 
+def test_data_without_objects_end_a_run_with_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / "empty" / part).mkdir(parents=True)
+        Image.new("L", (90, 70)).save(tmp_path / "empty" / part / "a.png")
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    command = [str(tmp_path / "tiny.toml"), "--data", str(tmp_path / "empty"), "--device", "cpu"]
+    with caplog.at_level(logging.ERROR):
+        assert main([*command, "--out", str(tmp_path / "run"), "--workers", "1"]) == 1
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith("clip 0: no object in frame 0") and "\n" not in line
+
+
 @pytest.mark.parametrize("option", ["--threads", "--workers", "--validate-frames"])
 def test_numbers_that_make_no_sense_are_refused_at_once(
     option: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -121,6 +121,7 @@ def _train(arguments: argparse.Namespace, device: torch.device, team: Team, begu
         if run.step < run.recipe.optimiser.steps:
             _preload(library)
             dataset = ClipDataset(library, run.recipe.clips, run.recipe.seed)
+            dataset.clip(0)  # data without objects are told here, not by the trace of a worker
             report = _report(run)
             try:
                 train(

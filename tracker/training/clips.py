@@ -84,7 +84,10 @@ class ClipDataset:
             kind = str(rng.choice(self._kinds, p=self._odds))
             with contextlib.suppress(EmptySceneError):
                 return self._make(rng, kind)
-        raise DataError(f"clip {index}: no object in frame 0 in {ATTEMPTS} attempts")
+        raise DataError(
+            f"clip {index}: no object in frame 0 in {ATTEMPTS} attempts; the masks of the data "
+            "mark none that is large enough (300 pixels)"
+        )
 
     def _make(self, rng: np.random.Generator, kind: str) -> Clip:
         config = self.config

@@ -59,7 +59,12 @@ class Run:
         file = self.folder / STATE
         if not file.is_file():
             return False
-        state = read_torch(file)
+        try:
+            state = read_torch(file)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{file} is damaged; train into another folder, or remove it to begin anew"
+            ) from error
         try:
             self.model.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
