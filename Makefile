@@ -114,7 +114,7 @@ eval-vos: $(STAMP)
 	$(PYTHON) -m tracker eval $(ARGS)
 
 parity: $(STAMP)
-	$(PYTHON) -m tracker parity $(CASE) $(ARGS)
+	$(PYTHON) -m tracker parity $(if $(CASE),"$(CASE)") $(ARGS)
 
 web: $(STAMP)
 	$(PYTHON) -m tracker web $(ARGS)

@@ -73,6 +73,7 @@ def test_variables_reach_the_command() -> None:
     for target in ("submit", "analysis", "report", "view", "pictures"):
         line = _make("-n", target, "TRACKER=A", "STACK=vots2023", "WORKSPACE=my space")
         assert '--tracker "A"  --stack "vots2023" --workspace "my space"' in line
+    assert 'tracker parity "my case.npz"' in _make("-n", "parity", "CASE=my case.npz")
 
 
 @pytest.mark.parametrize("value", ["", "0", "no", "false", "False"])

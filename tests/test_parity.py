@@ -188,3 +188,37 @@ def test_thirteen_objects_compare_within_the_rounding_of_merged_probabilities(
     assert capsys.readouterr().out.endswith("labels 100.0000 %  ok\n")
     np.savez(file, **case | {"logits": case["logits"] + np.float32(2e-4)})
     assert parity.main([str(file), "--forced"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"logits": slice(0, 2)}, "logits of shape [2, 4, 41, 73] for 20 frames"),
+        ({"labels": slice(0, 2)}, "labels of shape [2, 161, 289] for frames [20, 161, 289, 3]"),
+        ({"frames": slice(0, 1)}, "frames of shape [1, 161, 289, 3]; two or more"),
+        ({"frames": slice(0, 0)}, "frames of shape [0, 161, 289, 3]; two or more"),
+    ],
+)
+def test_a_recording_that_lacks_frames_or_their_answers_is_refused(
+    tmp_path, capsys, changed, words
+):
+    case = dict(recording("three-objects"))
+    np.savez(
+        file := tmp_path / "case.npz", **case | {n: case[n][part] for n, part in changed.items()}
+    )
+    assert parity.main([str(file)]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("objects", [None, "x", 0])
+def test_a_recording_that_does_not_count_its_objects_is_refused(tmp_path, capsys, objects):
+    case = dict(recording("three-objects"))
+    settings = json.loads(str(case["settings"])) | {"objects": objects}
+    np.savez(file := tmp_path / "case.npz", **case | {"settings": json.dumps(settings)})
+    assert parity.main([str(file)]) == 2
+    assert "its settings cannot be used" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_here_is_told(capsys):
+    assert parity.main([str(PARITY / "three-objects.npz"), "--device", "nope"]) == 2
+    assert "device 'nope' cannot be used here" in capsys.readouterr().err

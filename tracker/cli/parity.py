@@ -11,6 +11,7 @@ import dataclasses
 import json
 import sys
 import zipfile
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tracker.arguments import some_path
-from tracker.config import PRESETS, FrameConfig, MemoryConfig, TrackerConfig
+from tracker.arguments import some_path, whole
+from tracker.build import usable_device
+from tracker.config import PRESETS, ConfigError, FrameConfig, MemoryConfig, TrackerConfig
 
 if TYPE_CHECKING:
+    import torch
+
     from tracker.vmos.session import EncodedFrame
 
 LOGIT_LIMIT = 1e-4
@@ -85,7 +89,7 @@ class FrameParity:
 
 
 def main(argv: list[str]) -> int:
-    """0 when every frame holds, 1 past a limit, 2 for a file that is no recording."""
+    """0 when every frame holds, 1 past a limit, 2 for what is no recording or no device here."""
     parser = argparse.ArgumentParser(prog="python -m tracker parity", description=__doc__)
     parser.add_argument("case", type=some_path, help="recording, an .npz file")
     parser.add_argument(
@@ -95,11 +99,12 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     try:
         case = read_case(arguments.case)
-    except RecordingError as error:
+        device = usable_device(arguments.device)
+    except (RecordingError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 2
     holds = True
-    for frame in compare(case, arguments.forced, arguments.device):
+    for frame in compare(case, arguments.forced, device):
         print(frame, flush=True)
         holds &= frame.holds
     return 0 if holds else 1
@@ -117,15 +122,29 @@ def read_case(file: Path) -> dict[str, np.ndarray]:
     missing = [name for name in NEEDED if name not in case]
     if missing:
         raise RecordingError(f"{file}: lacks {', '.join(missing)}; a recording has them all")
+    _check_frames(file, case)
     try:
-        _config(json.loads(str(case["settings"])))
-    except (KeyError, TypeError, ValueError) as error:
+        settings = json.loads(str(case["settings"]))
+        _config(settings)
+        whole(1)(str(settings["objects"]))
+    except (KeyError, TypeError, ValueError, ArgumentTypeError) as error:
         raise RecordingError(f"{file}: its settings cannot be used ({error!r})") from error
     return case
 
 
+def _check_frames(file: Path, case: dict[str, np.ndarray]) -> None:
+    """RecordingError unless there are frames to compare, each with its labels and logits."""
+    frames, labels, logits = (case[name].shape for name in ("frames", "labels", "logits"))
+    if len(frames) != 4 or frames[0] < 2:
+        raise RecordingError(f"{file}: frames of shape {list(frames)}; two or more are compared")
+    if labels != frames[:3] or case["initial_labels"].shape != frames[1:3]:
+        raise RecordingError(f"{file}: labels of shape {list(labels)} for frames {list(frames)}")
+    if logits[:1] < (frames[0] - 1,):
+        raise RecordingError(f"{file}: logits of shape {list(logits)} for {frames[0]} frames")
+
+
 def compare(
-    case: dict[str, np.ndarray], forced: bool, device: str = "cpu"
+    case: dict[str, np.ndarray], forced: bool, device: str | torch.device = "cpu"
 ) -> Iterator[FrameParity]:
     """Run the recorded frames through our network with the same weights."""
     from tracker.vmos.official import deterministic_model
