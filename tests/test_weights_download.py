@@ -213,3 +213,36 @@ def test_the_manifest_is_well_formed(capsys) -> None:
             assert entry.size > 10**7 and len(entry.sha256) == 64
     assert command.main(["--list"]) == 0
     assert "sam_hq_vit_tiny.pth" in capsys.readouterr().out
+
+
+def test_what_is_no_checkpoint_is_not_recorded_as_the_segmenter(tmp_path: Path, capsys) -> None:
+    (tmp_path / "save_step_42000.pth").write_text("<html>Sign in</html>")
+    assert command.main(["save_step_42000.pth", "--folder", str(tmp_path)]) == 1
+    assert "save_step_42000.pth is damaged or no checkpoint" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["save_step_42000.pth"]
+
+
+def test_a_file_that_differs_from_its_record_names_the_record(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(DATA)
+    weights.record_digest(tmp_path / "w.pth", "0" * 64)
+    with pytest.raises(WeightsError, match=r"has 0{64} by w\.pth\.sha256, to be removed with it"):
+        weights.fetch(WeightFile("w.pth", "a test", None), tmp_path)
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_before_the_download(
+    server, tmp_path: Path
+) -> None:
+    (tmp_path / "w.pth").mkdir()
+    with pytest.raises(WeightsError, match=r"w\.pth is a folder, not a file; remove it"):
+        weights.fetch(_entry(server), tmp_path)
+    assert server.ranges == []
+
+
+def test_a_digest_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "w.pth.sha256")
+
+    (tmp_path / "w.pth").write_bytes(DATA)
+    monkeypatch.setattr(weights, "record_digest", refuse)
+    with pytest.raises(WeightsError, match=r"w\.pth cannot be read, or .*Permission.*--folder"):
+        weights.fetch(WeightFile("w.pth", "a test", None), tmp_path)

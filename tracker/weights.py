@@ -149,9 +149,11 @@ def check_file(entry: WeightFile, path: Path) -> str:
     if entry.size is not None and size != entry.size:
         raise WeightsError(f"{path} has {size} bytes, {entry.name} has {entry.size}")
     digest = sha256_of(path)
-    expected = entry.sha256 or recorded_digest(path.with_name(entry.name))
+    recorded = None if entry.sha256 else recorded_digest(path.with_name(entry.name))
+    expected = entry.sha256 or recorded
     if expected is not None and digest != expected:
-        raise WeightsError(f"{path} has sha256 {digest}, {entry.name} has {expected}")
+        record = f" by {entry.name}{RECORD_SUFFIX}, to be removed with it" if recorded else ""
+        raise WeightsError(f"{path} has sha256 {digest}, {entry.name} has {expected}{record}")
     if expected is None:
         record_digest(path.with_name(entry.name), digest)
         _log.info("no digest is published for %s; recorded %s", entry.name, digest)
@@ -171,7 +173,14 @@ def fetch(entry: WeightFile, folder: Path = WEIGHTS, attempts: int = 4, pause: f
             check_file(entry, path)
         except WeightsError as error:
             raise WeightsError(f"{error}; remove it and run again") from error
+        except OSError as error:
+            raise WeightsError(
+                f"{path} cannot be read, or no digest be written beside it ({error}); change the "
+                "permissions, or copy it to another folder and name that with --folder"
+            ) from error
         return path
+    if path.exists():
+        raise WeightsError(f"{path} is a folder, not a file; remove it and run again")
     if entry.url is None:
         raise WeightsError(
             f"{entry.name} cannot be downloaded by a program: open {entry.page} in a browser, "

@@ -12,6 +12,8 @@ from tracker.arguments import some_path
 
 def main(argv: list[str]) -> int:
     """The command; returns its exit status: 0 only when every file named is there and right."""
+    from tracker.checkpoints import CheckpointError
+
     parser = argparse.ArgumentParser(prog="python -m tracker weights", description=__doc__)
     parser.add_argument(
         "names", nargs="*", help="files as --list names them; without any: those of HQTrack"
@@ -26,15 +28,30 @@ def main(argv: list[str]) -> int:
     failed = False
     for name in args.names or weights.DEFAULT_NAMES:
         try:
-            path = weights.fetch(weights.find(name), args.folder)
+            entry = weights.find(name)
+            _check_before_recording(entry, args.folder)
+            path = weights.fetch(entry, args.folder)
             print(f"{path}: checked")
-        except weights.WeightsError as error:
+        except (weights.WeightsError, CheckpointError) as error:
             failed = True
             print(f"weights failed: {error}", file=sys.stderr)
         except KeyboardInterrupt:
             print("\ninterrupted; the next run goes on from here", file=sys.stderr)
             return 130
     return 1 if failed else 0
+
+
+def _check_before_recording(entry: weights.WeightFile, folder: Path) -> None:
+    """CheckpointError for a file without a digest, published or recorded, that is no checkpoint.
+
+    It came by hand, and a page saved in its place or a download cut short would be recorded.
+    """
+    from tracker.checkpoints import read_torch
+    from tracker.vmos.official import from_official
+
+    path = folder / entry.name
+    if path.is_file() and not (entry.sha256 or weights.recorded_digest(path)):
+        from_official(read_torch(path), str(path))
 
 
 def _list(folder: Path) -> None:
