@@ -66,3 +66,13 @@ def test_files_of_other_networks_are_refused_by_name(
     assert main(["average", str(out), str(one), str(tmp_path / "none")]) == 1
     assert f"average: no weights at {tmp_path / 'none'}" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_file_of_ones_own_is_not_to_be_restored_from_the_repository(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("no weights")
+    for name, words in (("gone", "check the path"), ("mine", "name another file")):
+        assert main(["average", str(tmp_path / "out"), str(tmp_path / name)]) == 1
+        said = capsys.readouterr().err
+        assert words in said and "repository" not in said

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tracker.checkout import WEIGHTS
 from tracker.config import ScaleConfig, VmosConfig
 from tracker.weights import RECORD_SUFFIX, fetch_command, recorded_digest, sha256_of
 
@@ -99,12 +100,12 @@ def read_bundled(file: Path) -> tuple[dict[str, Tensor], VmosConfig, dict[str, s
     CheckpointError when it is missing, damaged, or not the one whose digest is recorded beside it.
     """
     if not file.is_file():
-        raise CheckpointError(f"no weights at {file}; a checkout of the repository holds them")
+        raise CheckpointError(f"no weights at {file}; {_bundled_remedy(file, 'check the path')}")
     recorded = recorded_digest(file)
     if recorded and recorded != (found := sha256_of(file)):
         raise CheckpointError(
             f"{file} is damaged: its sha256 is {found[:16]}..., {recorded[:16]}... is recorded in "
-            f"{file.name}{RECORD_SUFFIX}; restore both from the repository"
+            f"{file.name}{RECORD_SUFFIX}; {_bundled_remedy(file, 'name another file')}"
         )
     try:
         with safe_open(str(file), framework="pt", device="cpu") as stored:
@@ -113,8 +114,8 @@ def read_bundled(file: Path) -> tuple[dict[str, Tensor], VmosConfig, dict[str, s
         network = _vmos_config(json.loads(notes.pop("network")))
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{file} is damaged or not written by this project ({error}); restore it from the "
-            "repository"
+            f"{file} is damaged or not written by this project ({error}); "
+            f"{_bundled_remedy(file, 'name another file')}"
         ) from error
     return state, network, notes
 
@@ -122,6 +123,12 @@ def read_bundled(file: Path) -> tuple[dict[str, Tensor], VmosConfig, dict[str, s
 def _remedy(origin: str | Path) -> str:
     command = fetch_command(Path(origin))
     return f"remove it and fetch it again with `{command}`" if command else "name another file"
+
+
+def _bundled_remedy(file: Path, other: str) -> str:
+    """A file of a name that the repository holds comes from there; for any other one: `other`."""
+    held = (WEIGHTS / file.name).is_file() or file.resolve().parent == WEIGHTS
+    return "restore it from the repository" if held else other
 
 
 def _vmos_config(values: dict[str, Any]) -> VmosConfig:
