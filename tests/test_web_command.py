@@ -49,6 +49,14 @@ def test_what_is_not_there_is_told(arguments, words, caplog):
     assert words in caplog.text
 
 
+def test_without_its_library_the_page_says_what_to_install(monkeypatch, caplog):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("tracker.web.command._check_port", lambda port: None)
+    with caplog.at_level(logging.ERROR):
+        assert main([]) == 1
+    assert "python -m pip install -e '.[web]' in the repository" in caplog.text
+
+
 def test_limits_are_above_zero(capsys):
     with pytest.raises(SystemExit):
         main(["--max-frames", "0"])

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
         logger.error("%s", error)
         return 1
     if importlib.util.find_spec("nicegui") is None:
-        logger.error("the page needs NiceGUI: pip install 'hqtrack-vot[web]'")
+        logger.error("the page needs NiceGUI: python -m pip install -e '.[web]' in the repository")
         return 1
     from tracker.checkpoints import CheckpointError
     from tracker.out_of_memory import OutOfMemoryError
