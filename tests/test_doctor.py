@@ -122,6 +122,12 @@ def test_a_broken_torch_cannot_be_asked() -> None:
     assert graphics.ask_torch("/nowhere/python") is None
 
 
+def test_a_weights_folder_that_is_not_there_fails(tmp_path: Path) -> None:
+    [finding] = files.check_weights(tmp_path / "gone")
+    assert finding.state == FAIL and finding.text == f"no weights folder {tmp_path / 'gone'}"
+    assert "$HQTRACK_WEIGHTS" in finding.remedy
+
+
 def test_weights_with_their_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"the weights"
     digest = hashlib.sha256(data).hexdigest()
@@ -245,7 +251,10 @@ def test_registries_that_cannot_be_read(tmp_path: Path) -> None:
     registry = tmp_path / "trackers.ini"
     assert [f.state for f in files.check_registry(registry)] == [FAIL]
     registry.write_text("no section\n")
-    assert [f.state for f in files.check_registry(registry)] == [FAIL]
+    [finding] = files.check_registry(registry)
+    assert finding.state == FAIL
+    first, remedy = str(finding).splitlines()
+    assert "no section headers. file: 'trackers.ini', line: 1" in first and "git" in remedy
     registry.write_text("[A_B]\nprotocol = trax\ncommand = x\n")
     assert "no underscore" in files.check_registry(registry)[0].text
 

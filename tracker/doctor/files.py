@@ -38,7 +38,13 @@ def weights_folder() -> Path:
 
 
 def check_weights(folder: Path) -> list[Finding]:
-    """The bundled weights, and every official file that is there; the two that are needed."""
+    """The bundled weights, and every official file that is there; the two that are needed.
+
+    No tracker starts with a folder that is not there.
+    """
+    if not folder.is_dir():
+        remedy = "name the folder in $HQTRACK_WEIGHTS, or make it"
+        return [Finding("weights", FAIL, f"no weights folder {folder}", remedy)]
     own = folder / BUNDLED
     findings = [check_bundled(own if own.is_file() else WEIGHTS / BUNDLED)]
     for entry in weights.MANIFEST:
@@ -87,7 +93,7 @@ def check_registry(path: Path = REGISTRY, wanted: Sequence[str] = ()) -> list[Fi
     """Every tracker of trackers.ini, by what the toolkit demands; the `wanted` must be there."""
     parser = configparser.ConfigParser()
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(path.read_text(encoding="utf-8"), source=path.name)
     except UnicodeDecodeError as error:
         return [Finding("registry", FAIL, f"{path}: {error}", AS_UTF8)]
     except (configparser.Error, OSError) as error:

@@ -20,5 +20,5 @@ class Finding:
     remedy: str = ""
 
     def __str__(self) -> str:
-        line = f"{self.state:<4}  {self.what:<18} {self.text}"
+        line = f"{self.state:<4}  {self.what:<18} {' '.join(self.text.split())}"
         return f"{line}\n{'':<25}-> {self.remedy}" if self.remedy else line

@@ -85,7 +85,7 @@ def _process(tracker: str, registry: Path, folder: str) -> subprocess.Popen[byte
     """The process that the toolkit starts for a section of the registry."""
     parser = configparser.ConfigParser()
     parser.optionxform = str  # type: ignore[assignment]
-    parser.read_string(registry.read_text(encoding="utf-8"))
+    parser.read_string(registry.read_text(encoding="utf-8"), source=registry.name)
     if tracker not in parser:
         raise RoundTripError(f"no section [{tracker}] in {registry}")
     settings = dict(parser.items(tracker, raw=True))
