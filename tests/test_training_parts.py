@@ -65,12 +65,21 @@ def test_the_light_recipe() -> None:
             r"matching is 0\.5, and the network of hqtrack-lite brings no identities",
         ),
         ("[optimiser", "no TOML"),
+        ("optimiser = 3", r"optimiser is 3; write a section \[optimiser\]"),
+        ("[optimiser]\nsteps = 'x'", "steps of optimiser is 'x', no int"),
+        ("[optimiser]\nbatch = 2.5", r"batch of optimiser is 2\.5, no int"),
+        ("[optimiser]\nrate = true", "rate of optimiser is True, no float"),
+        ("settings = 3", r"settings of recipe is 3, no Mapping"),
+        ("[clips]\nsize = 0", "size of clips is 0; it must be 1 or more"),
     ],
 )
 def test_a_recipe_with_a_fault_is_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "own.toml"
     file.write_text(f'preset = "hqtrack-lite"\n{text}\n')
     with pytest.raises(ConfigError, match=message):
+        load_recipe(str(file))
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="no TOML"):
         load_recipe(str(file))
     file.write_text("seed = 1\n")
     with pytest.raises(ConfigError, match="no preset"):

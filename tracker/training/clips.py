@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from tracker.config import ConfigError
 from tracker.training.augment import colour_frames, soften_frames
 from tracker.training.errors import DataError, EmptySceneError
 from tracker.training.events import other_shot
@@ -34,6 +35,11 @@ class ClipConfig:
     composed: float = 0.25
     max_gap: int = 8
     max_objects: int = 10
+
+    def __post_init__(self) -> None:
+        for key in ("frames", "size", "max_gap", "max_objects"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} of clips is {getattr(self, key)}; it must be 1 or more")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from tracker.training.losses import HARD_SHARE
 
 RECIPES = Path(__file__).parent / "recipes"
 ENCODER_STARTS = ("imagenet", "none", "given")
+TYPES = {"int": int, "float": int | float, "str": str, "Mapping[str, Any]": dict}
 PRECISIONS = ("auto", "bfloat16", "float32")
 
 
@@ -124,15 +125,15 @@ class Recipe:
 def load_recipe(name: str) -> Recipe:
     """The recipe `name` that ships with the project, or that of a TOML file's path.
 
-    Raises ConfigError for an unknown recipe, section or key.
+    Raises ConfigError for an unknown recipe, section or key, and for a value of another type.
     """
     shipped = {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
     file = shipped.get(name, Path(name))
     if not file.is_file():
         raise ConfigError(f"no recipe {name!r}; the recipes are {', '.join(shipped)}, or a file")
     try:
-        values = tomllib.loads(file.read_text())
-    except tomllib.TOMLDecodeError as error:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is no TOML file: {error}") from error
     sections = {
         "start": StartConfig,
@@ -147,12 +148,17 @@ def load_recipe(name: str) -> Recipe:
 
 
 def _build(kind: type, values: dict[str, Any], section: str, file: Path) -> Any:
-    known = {f.name for f in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - known)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: {section} is {values!r}; write a section [{section}]")
+    known = {f.name: f.type for f in dataclasses.fields(kind)}
+    unknown = sorted(values.keys() - known.keys())
     if unknown:
         raise ConfigError(
             f"{file}: unknown key {unknown[0]!r} in {section}; keys are {', '.join(sorted(known))}"
         )
+    for key, value in values.items():
+        if not isinstance(value, TYPES.get(known[key], object)) or isinstance(value, bool):
+            raise ConfigError(f"{file}: {key} of {section} is {value!r}, no {known[key]}")
     try:
         return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except ConfigError as error:
