@@ -17,7 +17,7 @@ import pytest
 
 from tests.serving import PROJECT, Station, station
 from tracker import weights
-from tracker.checkout import WEIGHTS
+from tracker.checkout import REGISTRY, WEIGHTS
 from tracker.cli import doctor
 from tracker.doctor import files, graphics, packages, round_trip
 from tracker.doctor.finding import FAIL, NOTE, OK, Finding
@@ -310,6 +310,12 @@ def test_a_round_trip_through_the_resident_server() -> None:
         assert len(here.states()) == 1
         missing = round_trip.check_round_trip("Other", write_registry(here), 60)
         assert missing.state == FAIL and "no section [Other]" in missing.text
+
+
+def test_a_tracker_of_the_folder_protocol_is_not_told_as_broken() -> None:
+    finding = round_trip.check_round_trip("HQTrackPoint", REGISTRY, 1)
+    assert finding.state == NOTE
+    assert finding.text == "HQTrackPoint: not tried, folderpython is no TraX"
 
 
 @pytest.mark.parametrize(

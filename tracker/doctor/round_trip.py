@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tracker.checkout import REGISTRY
 from tracker.doctor.files import AS_UTF8
-from tracker.doctor.finding import FAIL, OK, Finding
+from tracker.doctor.finding import FAIL, NOTE, OK, Finding
 
 WIDTH, HEIGHT, SIDE = 160, 120, 40
 FRAMES = 3
@@ -37,12 +37,19 @@ class RoundTripError(RuntimeError):
 def check_round_trip(
     tracker: str, registry: Path = REGISTRY, seconds: float = SECONDS, log: str = ""
 ) -> Finding:
-    """Whether a tracker of the registry answers; `log` is named as the place to look at."""
+    """Whether a tracker of the registry answers; `log` is named as the place to look at.
+
+    One of the folder protocol is not tried: it speaks no TraX.
+    """
     begin = time.monotonic()
     try:
+        settings = _settings(tracker, registry)
+        if settings.get("protocol", "").startswith("folder"):
+            text = f"{tracker}: not tried, {settings['protocol']} is no TraX"
+            return Finding(_WHAT, NOTE, text, "HQTrack tries the same models")
         with tempfile.TemporaryDirectory() as folder:
             paths = [write_frame(Path(folder), number) for number in range(FRAMES)]
-            share = _session(_process(tracker, registry, folder), paths, seconds)
+            share = _session(_process(settings, registry, folder), paths, seconds)
     except UnicodeDecodeError as error:
         return Finding(_WHAT, FAIL, f"{registry}: {error}", AS_UTF8)
     except (RoundTripError, OSError, configparser.Error, KeyError) as error:
@@ -81,14 +88,18 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _process(tracker: str, registry: Path, folder: str) -> subprocess.Popen[bytes]:
-    """The process that the toolkit starts for a section of the registry."""
+def _settings(tracker: str, registry: Path) -> dict[str, str]:
+    """A section of the registry; RoundTripError where there is none."""
     parser = configparser.ConfigParser()
     parser.optionxform = str  # type: ignore[assignment]
     parser.read_string(registry.read_text(encoding="utf-8"), source=registry.name)
     if tracker not in parser:
         raise RoundTripError(f"no section [{tracker}] in {registry}")
-    settings = dict(parser.items(tracker, raw=True))
+    return dict(parser.items(tracker, raw=True))
+
+
+def _process(settings: dict[str, str], registry: Path, folder: str) -> subprocess.Popen[bytes]:
+    """The process that the toolkit starts for a section of the registry."""
     paths = settings.get("paths", ".").split(os.pathsep)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TRAX")}
     environment |= {"HQTRACK_IDLE_SECONDS": _IDLE_SECONDS}
