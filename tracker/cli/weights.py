@@ -12,8 +12,6 @@ from tracker.arguments import some_path
 
 def main(argv: list[str]) -> int:
     """The command; returns its exit status: 0 only when every file named is there and right."""
-    from tracker.checkpoints import CheckpointError
-
     parser = argparse.ArgumentParser(prog="python -m tracker weights", description=__doc__)
     parser.add_argument(
         "names", nargs="*", help="files as --list names them; without any: those of HQTrack"
@@ -32,7 +30,7 @@ def main(argv: list[str]) -> int:
             _check_before_recording(entry, args.folder)
             path = weights.fetch(entry, args.folder)
             print(f"{path}: checked")
-        except (weights.WeightsError, CheckpointError) as error:
+        except weights.WeightsError as error:
             failed = True
             print(f"weights failed: {error}", file=sys.stderr)
         except KeyboardInterrupt:
@@ -42,16 +40,20 @@ def main(argv: list[str]) -> int:
 
 
 def _check_before_recording(entry: weights.WeightFile, folder: Path) -> None:
-    """CheckpointError for a file without a digest, published or recorded, that is no checkpoint.
+    """WeightsError for a file without a digest, published or recorded, that is no checkpoint.
 
     It came by hand, and a page saved in its place or a download cut short would be recorded.
     """
-    from tracker.checkpoints import read_torch
+    path = folder / entry.name
+    if not path.is_file() or entry.sha256 or weights.recorded_digest(path):
+        return
+    from tracker.checkpoints import CheckpointError, read_torch
     from tracker.vmos.official import from_official
 
-    path = folder / entry.name
-    if path.is_file() and not (entry.sha256 or weights.recorded_digest(path)):
+    try:
         from_official(read_torch(path), str(path))
+    except CheckpointError as error:
+        raise weights.WeightsError(str(error)) from error
 
 
 def _list(folder: Path) -> None:

@@ -92,7 +92,7 @@ class ClipDataset:
                 return self._make(rng, kind)
         raise DataError(
             f"clip {index}: no object in frame 0 in {ATTEMPTS} attempts; the masks of the data "
-            "mark none that is large enough (300 pixels)"
+            "mark none that is large enough"
         )
 
     def _make(self, rng: np.random.Generator, kind: str) -> Clip:
