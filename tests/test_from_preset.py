@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tracker
-import tracker.build
 import tracker.vmos.loading
+from tracker import checkout
 from tracker.__main__ import main
 from tracker.build import weights_folder
 from tracker.checkpoints import CheckpointError
@@ -141,9 +141,16 @@ def test_the_weights_folder_is_given_or_named_or_the_checkouts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HQTRACK_WEIGHTS", raising=False)
-    monkeypatch.setattr(tracker.build, "WEIGHTS", tmp_path / "weights")
-    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(checkout, "ROOT", tmp_path)
+    monkeypatch.setattr(checkout, "WEIGHTS", tmp_path / "weights")
+    for name in ("weights", "other"):
+        (tmp_path / name).mkdir()
     assert weights_folder() == tmp_path / "weights"
+    monkeypatch.setenv("HQTRACK_WEIGHTS", "other")
+    assert weights_folder() == tmp_path / "other", "a relative one begins at the project"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HQTRACK_WEIGHTS", "~/other")
+    assert weights_folder() == tmp_path / "other"
     monkeypatch.setenv("HQTRACK_WEIGHTS", str(tmp_path))
     assert weights_folder() == tmp_path
     with pytest.raises(CheckpointError, match=r"no weights folder .*gone.*HQTRACK_WEIGHTS"):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker.checkout import WEIGHTS
+from tracker.checkout import WEIGHTS_VARIABLE, chosen_weights
 from tracker.config import ConfigError, TrackerConfig, preset
 from tracker.stages import Refiner, Session
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
-
-WEIGHTS_VARIABLE = "HQTRACK_WEIGHTS"
-"""Environment variable that names the folder of weights; default: `weights/` of the checkout."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +51,13 @@ def build_parts(
 
 
 def weights_folder(folder: str | Path | None = None) -> Path:
-    """The folder of weights: as given, else $HQTRACK_WEIGHTS, else `weights/` of the checkout.
+    """The folder of weights: as given, else `tracker.checkout.chosen_weights`.
 
     Raises CheckpointError when it does not exist.
     """
     from tracker.checkpoints import CheckpointError
 
-    chosen = Path(folder or os.environ.get(WEIGHTS_VARIABLE) or WEIGHTS)
+    chosen = Path(folder) if folder else chosen_weights()
     if not chosen.is_dir():
         raise CheckpointError(
             f"no weights folder {chosen}; name one (weights=..., or ${WEIGHTS_VARIABLE}), "

@@ -10,6 +10,13 @@ ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "weights"
 REGISTRY = ROOT / "trackers.ini"
 DEFAULT_WORKSPACE = ROOT / "vot_workspace"
+WEIGHTS_VARIABLE = "HQTRACK_WEIGHTS"
+
+
+def chosen_weights() -> Path:
+    """The folder that $HQTRACK_WEIGHTS names, a relative one in the project; else `weights/`."""
+    chosen = os.environ.get(WEIGHTS_VARIABLE)
+    return ROOT / Path(chosen).expanduser() if chosen else WEIGHTS
 
 
 def on_python_path(environment: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import http.client
 import logging
-import os
 import re
 import time
 import urllib.error
@@ -18,7 +17,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracker.checkout import WEIGHTS
+from tracker.checkout import WEIGHTS, chosen_weights
 
 _log = logging.getLogger(__name__)
 
@@ -100,17 +99,12 @@ def find(name: str) -> WeightFile:
     raise WeightsError(f"no weights named {name!r}; known: {', '.join(e.name for e in MANIFEST)}")
 
 
-def chosen_folder() -> Path:
-    """Where weights are fetched to: $HQTRACK_WEIGHTS, else `weights/` of the checkout."""
-    return Path(os.environ.get("HQTRACK_WEIGHTS") or WEIGHTS)
-
-
 def fetch_command(path: Path) -> str | None:
     """The command that fetches a file of the manifest to this place; None for any other file."""
     if path.name not in {entry.name for entry in MANIFEST}:
         return None
     folder = path.parent.resolve()
-    elsewhere = "" if folder == chosen_folder().resolve() else f' ARGS="--folder {folder}"'
+    elsewhere = "" if folder == chosen_weights().resolve() else f' ARGS="--folder {folder}"'
     return f"make weights NAMES={path.name}{elsewhere}"
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 
-from tracker.checkout import REGISTRY
+from tracker.checkout import REGISTRY, chosen_weights
 from tracker.doctor import files, graphics, packages, round_trip
 from tracker.doctor.finding import FAIL, NOTE, Finding
 from tracker.resident.places import PlaceError, runtime_folder
@@ -20,7 +20,7 @@ def checks(trackers: Sequence[str], round_trips: bool = True) -> dict[str, Check
     table: dict[str, Check] = {
         "packages": packages.check_packages,
         "gpu": graphics.check_gpu,
-        "weights": lambda: files.check_weights(files.weights_folder()),
+        "weights": lambda: files.check_weights(chosen_weights()),
         "registry": lambda: files.check_registry(REGISTRY, trackers),
         "resident server": files.check_runtime_folder,
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tracker import weights
 from tracker.arguments import some_path
+from tracker.checkout import chosen_weights
 
 
 def main(argv: list[str]) -> int:
@@ -16,7 +17,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "names", nargs="*", help="files as --list names them; without any: those of HQTrack"
     )
-    default = weights.chosen_folder()
+    default = chosen_weights()
     parser.add_argument("--folder", type=some_path, default=default, help=f"default: {default}")
     parser.add_argument("--list", action="store_true", help="say what there is and what is here")
     args = parser.parse_args(argv)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker import weights
-from tracker.checkout import REGISTRY, ROOT, WEIGHTS
+from tracker.checkout import REGISTRY, WEIGHTS
 from tracker.doctor import registry_values
 from tracker.doctor.finding import FAIL, NOTE, OK, Finding
 from tracker.resident.places import PlaceError, runtime_folder
@@ -29,12 +29,6 @@ _KEYS = {
 }
 _PYTHON_KEYS = {"paths", "python"}
 _KEY_PREFIXES = ("env_", "arg_", "meta_")
-
-
-def weights_folder() -> Path:
-    """The folder that trackers use: $HQTRACK_WEIGHTS, else that of the project."""
-    chosen = os.environ.get("HQTRACK_WEIGHTS")
-    return ROOT / Path(chosen).expanduser() if chosen else WEIGHTS
 
 
 def check_weights(folder: Path) -> list[Finding]:
