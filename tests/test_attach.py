@@ -17,6 +17,7 @@ import pytest
 import trax
 
 from tests.serving import PROJECT, Station, square, station, wait_until
+from tracker import checkout
 from tracker.resident import places
 from tracker.resident.options import (
     VARIABLES,
@@ -256,7 +257,7 @@ def test_a_relative_runtime_folder_begins_at_the_project_wherever_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client runs in a folder of the toolkit's, the server in the project."""
-    monkeypatch.setattr(places, "ROOT", tmp_path / "project")
+    monkeypatch.setattr(checkout, "ROOT", tmp_path / "project")
     monkeypatch.setenv("HQTRACK_RUNTIME_DIR", "own")
     for place in ("here", "there"):
         (tmp_path / place).mkdir()

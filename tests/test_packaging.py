@@ -21,6 +21,7 @@ LAYERS = {
     "checkout": 0,
     "config": 0,
     "device": 0,
+    "exits": 0,
     "labels": 0,
     "threads": 0,
     "overrides": 1,

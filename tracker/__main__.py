@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 
+from tracker.exits import INTERRUPTED
 from tracker.threads import wait_briefly
 
 COMMANDS = {
@@ -37,10 +38,6 @@ COMMANDS = {
     "bench": ("tracker.bench.speed", "measure speed and memory"),
     "bench-kernels": ("tracker.bench.kernels", "measure every way there is to attend"),
 }
-
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells count it."""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.exits import INTERRUPTED
 from tracker.resident import refusal, wire
 from tracker.resident.options import OptionsError, ServeOptions, options_from, parser, preset_of
 from tracker.resident.places import Place, PlaceError, log_path, place_of, runtime_folder
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None, folder: str | None = None) -> int:
             raise SystemExit("this command speaks TraX on its pipes: let `vot` start it")
         return _attach(options, folder)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except Exception as error:
         known = isinstance(error, (OptionsError, _RefusedError))
         reason = str(error) if known else f"{type(error).__name__}: {error}"

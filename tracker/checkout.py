@@ -13,10 +13,15 @@ DEFAULT_WORKSPACE = ROOT / "vot_workspace"
 WEIGHTS_VARIABLE = "HQTRACK_WEIGHTS"
 
 
+def in_project(path: str | Path) -> Path:
+    """A path as settings name it, made absolute: a relative one begins at the project."""
+    return ROOT / Path(path).expanduser()
+
+
 def chosen_weights() -> Path:
-    """The folder that $HQTRACK_WEIGHTS names, a relative one in the project; else `weights/`."""
+    """The folder that $HQTRACK_WEIGHTS names, as `in_project`; else the project's own."""
     chosen = os.environ.get(WEIGHTS_VARIABLE)
-    return ROOT / Path(chosen).expanduser() if chosen else WEIGHTS
+    return in_project(chosen) if chosen else WEIGHTS
 
 
 def on_python_path(environment: Mapping[str, str]) -> dict[str, str]:

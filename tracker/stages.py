@@ -17,14 +17,11 @@ Objects = Sequence[np.ndarray | Prompt] | np.ndarray
 
 def as_list(objects: Objects) -> list[np.ndarray | Prompt]:
     """Masks and prompts one by one. MaskError for what is no collection of them."""
-    if getattr(objects, "ndim", 3) == 2:
+    one_mask = getattr(objects, "ndim", 3) == 2
+    if one_mask or isinstance(objects, Prompt | str) or not isinstance(objects, Iterable):
+        told = f"a single array of shape {tuple(objects.shape)}" if one_mask else repr(objects)
         raise MaskError(
-            f"objects are given as a list of masks and prompts, one each, not as a single array of "
-            f"shape {tuple(objects.shape)}; write [...] around it"
-        )
-    if isinstance(objects, Prompt | str) or not isinstance(objects, Iterable):
-        raise MaskError(
-            f"objects are given as a list of masks and prompts, one each, not as {objects!r}; "
+            f"objects are given as a list of masks and prompts, one each, not as {told}; "
             "write [...] around it"
         )
     return list(objects)

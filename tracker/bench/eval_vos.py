@@ -19,6 +19,7 @@ from tracker.bench.one_by_one import OneByOne
 from tracker.bench.one_video import Tracker, evaluate_video, naming, present
 from tracker.bench.scores import SequenceScore, as_json, mean, percent, table
 from tracker.config import ConfigError, preset
+from tracker.exits import INTERRUPTED
 from tracker.overrides import add_set_option, read_overrides
 from tracker.training.errors import DataError
 from tracker.training.items import Video
@@ -162,7 +163,7 @@ def main(argv: list[str], tracker: Callable[[], Tracker] | None = None) -> int:
         except OSError as error:
             print(f"eval: cannot write the scores to {args.json} ({error})", file=sys.stderr)
             return 2
-    return 130 if STOPPED in faults.values() else int(bool(faults))
+    return INTERRUPTED if STOPPED in faults.values() else int(bool(faults))
 
 
 def _makers(

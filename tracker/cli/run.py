@@ -26,6 +26,7 @@ from tracker.cli.progress import RECORD_FILE, Progress, ResumeError, fitting
 from tracker.cli.stopping import Stopper
 from tracker.cli.words import parse
 from tracker.config import ConfigError
+from tracker.exits import INTERRUPTED
 from tracker.frames import FrameError
 from tracker.labels import MaskError
 from tracker.media import prompt_file, results
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from tracker.pipeline import HQTracker
 
 logger = logging.getLogger(__name__)
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells count it."""
 
 MISSING_SHARE = 0.01
 """Share of the frames that a video tells of which may be missing without a word."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from tracker import weights
 from tracker.arguments import some_path
 from tracker.checkout import chosen_weights
+from tracker.exits import INTERRUPTED
 
 
 def main(argv: list[str]) -> int:
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
             print(f"weights failed: {error}", file=sys.stderr)
         except KeyboardInterrupt:
             print("\ninterrupted; the next run goes on from here", file=sys.stderr)
-            return 130
+            return INTERRUPTED
     return 1 if failed else 0
 
 

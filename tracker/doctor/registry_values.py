@@ -5,9 +5,8 @@ from __future__ import annotations
 import configparser
 import difflib
 import os
-from pathlib import Path
 
-from tracker.checkout import ROOT
+from tracker.checkout import WEIGHTS_VARIABLE, in_project
 from tracker.resident.options import VARIABLES
 
 
@@ -32,7 +31,6 @@ def _variable_faults(key: str, variable: str, value: str) -> list[str]:
         close = difflib.get_close_matches(variable, sorted(VARIABLES), 1)
         known = close or sorted(VARIABLES)
         return [f"{key}: nobody reads {variable}; write env_{' or env_'.join(known)}"]
-    folder = ROOT / Path(value).expanduser()
-    if variable == "HQTRACK_WEIGHTS" and value and not folder.is_dir():
+    if variable == WEIGHTS_VARIABLE and value and not in_project(value).is_dir():
         return [f"{key} = {value}: there is no such folder; name the one of the weights"]
     return []

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tracker.arguments import some_path
-from tracker.checkout import ROOT
+from tracker.checkout import in_project
 from tracker.config import ConfigError, preset
 from tracker.overrides import add_set_option, read_overrides
 
@@ -153,7 +153,7 @@ def options_from(arguments: argparse.Namespace) -> ServeOptions:
     weights = arguments.weights
     return ServeOptions(
         preset=arguments.preset,
-        weights=None if weights is None else ROOT / Path(weights).expanduser(),
+        weights=None if weights is None else in_project(weights),
         device=arguments.device,
         factory=arguments.factory,
         settings=tuple(sorted(settings.items())),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from tracker.checkout import ROOT, WEIGHTS
+from tracker.checkout import ROOT, WEIGHTS, in_project
 from tracker.resident.options import ServeOptions
 
 # sun_path holds 104 bytes on macOS, 108 on Linux, the closing zero included.
@@ -84,7 +84,7 @@ def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """
     user = os.getuid() if hasattr(os, "getuid") else "user"
     if chosen := environment.get("HQTRACK_RUNTIME_DIR"):
-        folder = ROOT / Path(chosen).expanduser()
+        folder = in_project(chosen)
     elif (system := Path(environment.get("XDG_RUNTIME_DIR", ""))).is_absolute():
         folder = system / "hqtrack"
     else:

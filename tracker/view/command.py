@@ -20,6 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tracker.arguments import output_folder, some_path
+from tracker.exits import INTERRUPTED
 from tracker.frames import FrameError
 from tracker.labels import MaskError
 from tracker.view.build import build_sequence, folder_name
@@ -34,7 +35,6 @@ from tracker.vot.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-INTERRUPTED = 130
 WORKSPACE_OPTIONS = ("workspace", "sequences", "stack")
 
 VOT_START = "the first frame of a sequence counts 0"

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tracker.checkout import DEFAULT_WORKSPACE
+from tracker.exits import INTERRUPTED
 from tracker.vot import demo, logs, record, registry, results, scores, toolkit
 from tracker.vot.chosen import add_arguments, plan
 from tracker.vot.convert import find_sources
@@ -149,5 +150,5 @@ def main(argv: list[str]) -> int:
         print(
             "\ninterrupted; finished sequences are kept, the rest runs next time", file=sys.stderr
         )
-        return 130
+        return INTERRUPTED
     return 0

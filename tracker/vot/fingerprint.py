@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tracker.checkout import ROOT
+from tracker.checkout import ROOT, WEIGHTS_VARIABLE
 from tracker.resident.options import DECIDING, VARIABLES
 from tracker.vot.converted import noted_digest
 from tracker.vot.dataset import frame_files, is_dataset, read_names
@@ -19,7 +19,6 @@ from tracker.vot.workspace import Workspace
 _HASHED_WHOLE = 64 * 2**20
 # parts of the package that cannot change an answer of the tracker
 _UNRELATED = {"vot", "training", "bench", "cli", "doctor", "view", "web"}
-_WEIGHTS = "HQTRACK_WEIGHTS"
 # parts of a section of trackers.ini that cannot change one either, and the variables
 _LEFT_OUT = re.compile("(label|timeout|env|env_.*)$")
 
@@ -59,7 +58,7 @@ def program(variables: Mapping[str, str] | None = None, root: Path = ROOT) -> di
         for path in sorted((root / "tracker").rglob("*.py"))
         if not _UNRELATED & set(path.relative_to(root / "tracker").parts)
     ]
-    folder = chosen.get(_WEIGHTS)
+    folder = chosen.get(WEIGHTS_VARIABLE)
     folders = [root / Path(folder).expanduser()] if folder else []
     weights = {
         path.name: path
@@ -67,7 +66,7 @@ def program(variables: Mapping[str, str] | None = None, root: Path = ROOT) -> di
         for path in sorted(folder.glob("*"))
         if path.suffix in (".pth", ".safetensors") and path.is_file()
     }
-    settings = [name for name in DECIDING if name != _WEIGHTS]
+    settings = [name for name in DECIDING if name != WEIGHTS_VARIABLE]
     return {
         "code": _digest({path.relative_to(root).as_posix(): path for path in sources}),
         "weights": _digest(weights),
